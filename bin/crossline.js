@@ -1,0 +1,22 @@
+#!/usr/bin/env node
+// The starter: plain JavaScript, so that an old Node can say what is wrong instead of dying on a `.ts` file.
+// It hands over to the Node that this project pins (node_modules/.bin/node) when the one that runs it is too old.
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const major = Number(process.versions.node.split('.')[0])
+
+if (major >= 26) {
+  await import('../src/main.ts')
+} else {
+  const pinned = join(root, 'node_modules', '.bin', 'node')
+  if (!existsSync(pinned) || process.env.CROSSLINE_STARTED) {
+    console.error(`crossline needs Node 26 and runs on ${process.versions.node}. Run \`npm ci\` in ${root}: it installs the right Node beside the project.`)
+    process.exit(2)
+  }
+  const run = spawnSync(pinned, process.argv.slice(1), { stdio: 'inherit', env: { ...process.env, CROSSLINE_STARTED: '1' } })
+  process.exit(run.status ?? 1)
+}
