@@ -1,0 +1,65 @@
+// What every step works with: made once by node.ts, handed to each step, never changed by one.
+import type { Kysely } from 'kysely'
+import type { Logger } from 'pino'
+import type { GeoDatabase } from '#clients/geo-database.ts'
+import type { PeerClient } from '#clients/peer-client.ts'
+import type { Resolver } from '#clients/resolver.ts'
+import type { HeldDirectory } from '#domain/held-directory.ts'
+import type { Tables } from '#storage/tables.ts'
+import type { CdnList } from '#clients/cdn-ranges.ts'
+import type { SigningKey } from '#crypto/keys.ts'
+import type { DerivedKeys } from '#crypto/sealed-text.ts'
+
+/** What woke up: the worker that waits for it looks at once instead of at its next poll. */
+export type Wake = 'trace' | 'deliver'
+
+export interface StepContext {
+  /** This node's member id and its home countries. */
+  self: string
+  homeCountries: string[]
+  db: Kysely<Tables>
+  /** Keys derived from the node's master key: sealing at rest, pseudonyms, keyed hashes. */
+  keys: DerivedKeys
+  /** The key that signs proofs, receipts and errors now; reloaded with its file. */
+  signingKey(): SigningKey
+  /** base64url SHA-256 of the certificate that this node presents now. */
+  certificateFingerprint(): string
+  /** The verified directory held in memory now. Throws `bad_directory` if it has expired. */
+  directory(): HeldDirectory
+  resolver: Resolver
+  geo: GeoDatabase
+  cdn: CdnList
+  peers: PeerClient
+  policy: { cdnToHome: boolean }
+  now(): Date
+  log: Logger
+  wake(what: Wake): void
+}
+
+/** A registered client certificate and what it may do. */
+export interface ApiClient {
+  fingerprint: string
+  role: 'hotline' | 'liaison' | 'operator'
+  name: string
+  countries: string[]
+  networkWide: boolean
+}
+
+/** Who calls a hotline step, and how the call is told apart from its repetition. */
+export interface Caller {
+  client: ApiClient
+  idempotencyKey?: string
+  /** 32 lower-case hex digits. */
+  trace: string
+}
+
+/** A federation call that passed every check up to its body. */
+export interface AdmittedCall {
+  member: string
+  proof: string
+  proofDigest: string
+  bodyDigest: string
+  root: string | undefined
+  size: number | undefined
+  trace: string
+}
