@@ -1,0 +1,24 @@
+// Writes a file so that a reader sees the old one or the new one, never half of it.
+import { randomBytes } from 'node:crypto'
+import { mkdir, open, rename, unlink } from 'node:fs/promises'
+import { dirname } from 'node:path'
+
+/** Replaces or makes the file, durably, with exactly this mode; its folder is made for the owner alone. */
+export async function writeWhole(path: string, content: string | Uint8Array, mode: number): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  const draft = `${path}.${randomBytes(8).toString('hex')}.new`
+  try {
+    const file = await open(draft, 'wx', mode)
+    try {
+      await file.writeFile(content)
+      await file.chmod(mode)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(draft, path)
+  } catch (cause) {
+    await unlink(draft).catch(() => undefined)
+    throw cause
+  }
+}
