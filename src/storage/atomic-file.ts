@@ -1,0 +1,15 @@
+// Writes a small private file so that a crash leaves the old one or the new one, never half of it.
+import { closeSync, fsyncSync, openSync, renameSync, writeSync } from 'node:fs'
+
+/** Mode 0600, flushed to the disk before it takes its name. */
+export function writeFileAtomically(path: string, text: string): void {
+  const next = `${path}.new`
+  const file = openSync(next, 'w', 0o600)
+  try {
+    writeSync(file, text)
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+  renameSync(next, path)
+}
