@@ -46,6 +46,7 @@ export const errorCodes = {
   broken_file: { status: 500, title: 'A file does not have the form that it should have' },
   bad_directory: { status: 500, title: 'The directory does not verify' },
   bad_evidence: { status: 500, title: 'The evidence does not verify' },
+  bad_answer: { status: 500, title: 'The signed answer of a peer does not verify' },
   bad_receipt: { status: 500, title: 'The receipt does not verify' },
 } as const satisfies Record<string, { status: number; title: string }>
 
