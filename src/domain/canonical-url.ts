@@ -13,7 +13,7 @@ export interface CanonicalUrl {
 export const maxUrlLength = 8192
 
 // Controls, white space, zero-width and bidirectional characters: invisible, or they change what a person believes to read.
-const invisible = /[\u0000-\u0020\u007f-\u00a0\u061c\u1680\u180e\u2000-\u200b\u200e\u200f\u2028-\u202f\u205f-\u2064\u2066-\u206f\u3000\ufeff]/
+const invisible = /[\p{Cc}\p{Z}\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]/u
 const schemeAndAuthority = /^(?:https?|ftp):\/\/([^/?#\\]+)/i
 const ipv4 = /^\d+\.\d+\.\d+\.\d+$/
 
@@ -74,7 +74,8 @@ function readHost(hostname: string): Pick<CanonicalUrl, 'host' | 'kind'> {
   const host = hostname.endsWith('.') ? hostname.slice(0, -1) : hostname
   // RFC 1035 section 2.3.4: 63 octets in a label, 253 written characters in a name.
   const labels = host.split('.')
-  if (host.length > 253 || labels.some((label) => label === '' || label.length > 63)) throw refused('The host is not a possible DNS name.')
+  if (host.length > 253 || labels.some((label) => label === '' || label.length > 63))
+    throw refused('The host is not a possible DNS name.')
   return { host, kind: labels.at(-1) === 'onion' ? 'onion' : 'name' }
 }
 

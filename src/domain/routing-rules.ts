@@ -23,8 +23,8 @@ export interface CountryQuestion {
   /** True when the caller has used up its retries of a failed look-up. */
   lastTry?: boolean
   stated?: { country: string; by: 'analyst' | 'operator' } | undefined
-  /** `cdnToNetworkCountry`: route what hides behind a CDN to that network's own country instead of to a person. */
-  policy: { cdnToNetworkCountry: boolean }
+  /** `cdnToHome`: route what hides behind a CDN to the country where that network is at home, instead of to a person. */
+  policy: { cdnToHome: boolean }
 }
 
 /** `try_later` asks the caller for another look-up; it has no place in evidence until the last try. */
@@ -48,11 +48,18 @@ export function decideCountry(question: CountryQuestion): CountryDecision {
 }
 
 const countryRules: readonly ((facts: Facts) => Verdict | undefined)[] = [
-  ({ stated }) => stated && { outcome: 'country', country: stated.country, rule: 'stated', confidence: stated.by === 'operator' ? 'operator' : 'stated' },
+  ({ stated }) =>
+    stated && {
+      outcome: 'country',
+      country: stated.country,
+      rule: 'stated',
+      confidence: stated.by === 'operator' ? 'operator' : 'stated',
+    },
   ({ kind }) => (kind === 'onion' ? withoutCountry('untraceable', 'onion') : undefined),
   ({ kind }) => (kind === 'none' ? withoutCountry('needs_review', 'no_country') : undefined),
   // Half an answer that holds no public address says no more than none: the other half may hold one.
-  ({ dns, partial, voters, lastTry }) => ((dns === 'failed' || partial) && voters.length === 0 && !lastTry ? withoutCountry('try_later', 'dns_failed') : undefined),
+  ({ dns, partial, voters, lastTry }) =>
+    (dns === 'failed' || partial) && voters.length === 0 && !lastTry ? withoutCountry('try_later', 'dns_failed') : undefined,
   ({ dns, addresses }) => (dns === 'failed' && addresses.length === 0 ? withoutCountry('untraceable', 'dns_failed') : undefined),
   ({ addresses }) => (addresses.length === 0 ? withoutCountry('untraceable', 'no_dns_answer') : undefined),
   ({ voters }) => (voters.length === 0 ? withoutCountry('untraceable', 'special_addresses') : undefined),
@@ -66,7 +73,7 @@ function withoutCountry(outcome: Exclude<CountryDecision['outcome'], 'country'>,
 function decideCdn(voters: RoutedAddress[], policy: CountryQuestion['policy']): Verdict {
   const [country, ...others] = new Set(voters.filter((each) => each.cdn).map((each) => each.cdnCountry ?? null))
   const single = others.length === 0 ? country : null
-  if (!policy.cdnToNetworkCountry || !single) return withoutCountry('needs_review', 'cdn')
+  if (!policy.cdnToHome || !single) return withoutCountry('needs_review', 'cdn')
   return { outcome: 'country', country: single, rule: 'cdn_network_country', confidence: 'operator' }
 }
 

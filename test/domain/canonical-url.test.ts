@@ -35,46 +35,104 @@ const forms: [string, string, string, string][] = [
 ]
 
 const refused = [
-  '', 'images.example/a', '//images.example/', 'http:images.example', 'http:/images.example', 'http:///images.example', 'http://', 'http://?x',
-  'data:image/png;base64,AAAA', 'javascript:alert(1)', 'blob:https://images.example/x', 'file:///etc/x', 'ws://images.example/', 'gopher://images.example/',
-  'http://user:pass@images.example/', 'http://user@images.example/', 'http://@images.example/', 'https://images.example\\@other.example/',
-  'http://images.example\\a', 'http:\\\\images.example\\', 'http://images.example/a\\b', ' http://images.example/', 'http://images.example/ a', 'http://images.example/\ta',
-  'ht\ntp://images.example/', 'http://images.example/\u0000', 'http://images.example/\u0085', 'http://images.example/\u202egpj.exe', 'http://\u2066images.example/',
-  'http://images.example/\u200f', 'http://images.example/\u200b', 'http://images.example/\u3000', '\ufeffhttp://images.example/', 'http://images.example/\ud800',
-  'http://images..example/', 'http://.example/', 'http://192.0.2.1../', 'http://192.0.2.256/', 'http://[2001:db8::1', 'http://[fe80::1%25eth0]/', 'http://images.example:99999/',
-  `http://${'a'.repeat(64)}.example/`, `http://${'abcdefg.'.repeat(32)}example/`, `http://images.example/${'a'.repeat(maxUrlLength)}`, `http://images.example/${'é'.repeat(2000)}`,
+  '',
+  'images.example/a',
+  '//images.example/',
+  'http:images.example',
+  'http:/images.example',
+  'http:///images.example',
+  'http://',
+  'http://?x',
+  'data:image/png;base64,AAAA',
+  'javascript:alert(1)',
+  'blob:https://images.example/x',
+  'file:///etc/x',
+  'ws://images.example/',
+  'gopher://images.example/',
+  'http://user:pass@images.example/',
+  'http://user@images.example/',
+  'http://@images.example/',
+  'https://images.example\\@other.example/',
+  'http://images.example\\a',
+  'http:\\\\images.example\\',
+  'http://images.example/a\\b',
+  ' http://images.example/',
+  'http://images.example/ a',
+  'http://images.example/\ta',
+  'ht\ntp://images.example/',
+  'http://images.example/\u0000',
+  'http://images.example/\u0085',
+  'http://images.example/\u202egpj.exe',
+  'http://\u2066images.example/',
+  'http://images.example/\u200f',
+  'http://images.example/\u200b',
+  'http://images.example/\u3000',
+  '\ufeffhttp://images.example/',
+  'http://images.example/\ud800',
+  'http://images..example/',
+  'http://.example/',
+  'http://192.0.2.1../',
+  'http://192.0.2.256/',
+  'http://[2001:db8::1',
+  'http://[fe80::1%25eth0]/',
+  'http://images.example:99999/',
+  `http://${'a'.repeat(64)}.example/`,
+  `http://${'abcdefg.'.repeat(32)}example/`,
+  `http://images.example/${'a'.repeat(maxUrlLength)}`,
+  `http://images.example/${'é'.repeat(2000)}`,
 ]
 
 t.test('writes every form of a URL in the one canonical way', async (t) => {
   for (const [input, url, host, kind] of forms) t.strictSame(canonicalUrl(input), { url, host, kind }, input)
 })
 
-t.test('refuses other schemes, credentials, invisible characters and whatever a parser would repair, without repeating the input', async (t) => {
-  for (const input of refused) {
-    try {
-      canonicalUrl(input)
-      t.fail('accepted', { input })
-    } catch (error) {
-      t.ok(error instanceof CrosslineError && error.code === 'schema_invalid' && error.detail !== undefined, input.slice(0, 60))
-      t.notMatch(String((error as Error).stack), /images|other\.example|user:pass|abcdefg/)
+t.test(
+  'refuses other schemes, credentials, invisible characters and whatever a parser would repair, without repeating the input',
+  async (t) => {
+    for (const input of refused) {
+      try {
+        canonicalUrl(input)
+        t.fail('accepted', { input })
+      } catch (error) {
+        t.ok(error instanceof CrosslineError && error.code === 'schema_invalid' && error.detail !== undefined, input.slice(0, 60))
+        t.notMatch(String((error as Error).stack), /images|other\.example|user:pass|abcdefg/)
+      }
     }
-  }
-  t.throws(() => canonicalUrl('http://user:pass@images.example/'), /accessCredentials/)
-})
+    t.throws(() => canonicalUrl('http://user:pass@images.example/'), /accessCredentials/)
+  },
+)
 
 t.test('gives a canonical URL unchanged when it is asked again', async (t) => {
-  const part = fc.oneof(fc.string({ unit: 'binary' }), fc.string(), fc.stringMatching(/^(%[0-9a-fA-F]{0,2}|[a-z./?#;|'[\]^`{}]){0,12}$/))
-  const host = fc.oneof(fc.domain(), fc.ipV4(), fc.ipV6().map((address) => `[${address}]`), fc.constantFrom('bücher.example.', '0x7f.1', 'x.onion', '1.2.3'), part)
-  const anyUrl = fc.oneof(fc.webUrl({ withQueryParameters: true, withFragments: true }), fc.tuple(fc.constantFrom('http', 'HTTPS', 'ftp'), host, part, part).map(([scheme, name, path, rest]) => `${scheme}://${name}/${path}?${rest}`))
+  const part = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.string(),
+    fc.stringMatching(/^(%[0-9a-fA-F]{0,2}|[a-z./?#;|'[\]^`{}]){0,12}$/),
+  )
+  const host = fc.oneof(
+    fc.domain(),
+    fc.ipV4(),
+    fc.ipV6().map((address) => `[${address}]`),
+    fc.constantFrom('bücher.example.', '0x7f.1', 'x.onion', '1.2.3'),
+    part,
+  )
+  const anyUrl = fc.oneof(
+    fc.webUrl({ withQueryParameters: true, withFragments: true }),
+    fc
+      .tuple(fc.constantFrom('http', 'HTTPS', 'ftp'), host, part, part)
+      .map(([scheme, name, path, rest]) => `${scheme}://${name}/${path}?${rest}`),
+  )
   let accepted = 0
-  fc.assert(fc.property(anyUrl, (input) => {
-    const first = canonicalOrNothing(input)
-    if (first === undefined) return
-    accepted += 1
-    const again = canonicalUrl(first.url)
-    if (JSON.stringify(again) !== JSON.stringify(first)) throw new Error('not idempotent')
-    if (new URL(first.url).href !== first.url) throw new Error('not what a WHATWG parser would write')
-  }), { numRuns: 5000 })
+  fc.assert(
+    fc.property(anyUrl, (input) => {
+      const first = canonicalOrNothing(input)
+      if (first === undefined) return
+      accepted += 1
+      const again = canonicalUrl(first.url)
+      if (JSON.stringify(again) !== JSON.stringify(first)) throw new Error('not idempotent')
+      if (new URL(first.url).href !== first.url) throw new Error('not what a WHATWG parser would write')
+    }),
+    { numRuns: 5000 },
+  )
   t.ok(accepted > 1000, 'most of the runs were about accepted URLs')
 })
 
@@ -84,7 +142,8 @@ t.test('shows URLs to people in a form that nothing makes a link of', async (t) 
   t.equal(defangUrl('http://192.0.2.1/'), 'hxxp://192[.]0[.]2[.]1/')
   t.equal(defangUrl('http://[2001:db8::1]:8080/x'), 'hxxp://[2001[:]db8[:][:]1]:8080/x')
   t.equal(defangUrl('http://a.example/?to=https://www.b.example/'), 'hxxp://a[.]example/?to=https[://]www[.]b.example/')
-  for (const odd of ['', 'javascript:alert(1)', 'http://images.example/\u202e', 'http://images.example/\n', 'not a url']) t.equal(defangUrl(odd), '(unreadable URL)')
+  for (const odd of ['', 'javascript:alert(1)', 'http://images.example/\u202e', 'http://images.example/\n', 'not a url'])
+    t.equal(defangUrl(odd), '(unreadable URL)')
 })
 
 function canonicalOrNothing(input: string) {
