@@ -1,9 +1,9 @@
 // `crossline certs dev`: an authority, certificates and keys for a network on one machine. A second run keeps what is there and
 // re-issues only what ends within 30 days or no longer fits. Never for production: certs-dev/README.md says what each file is for.
-import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto'
+import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { readFile, rm } from 'node:fs/promises'
 import { isIP } from 'node:net'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import {
   type Authority,
   bundleForBrowser,
@@ -11,7 +11,6 @@ import {
   createAuthority,
   generateTlsKey,
   issueCertificate,
-  readAuthority,
 } from '#crypto/certificate-authority.ts'
 import { daysLeft } from '#crypto/certificates.ts'
 import { generateAuditKey, generateSigningKey } from '#crypto/keys.ts'
@@ -90,9 +89,8 @@ async function removeAll(folder: string): Promise<void> {
 
 async function ensureAuthority(folder: string, now: Date): Promise<Authority> {
   const files = authorityFiles(folder)
-  const [certificatePem, privateKeyPem] = await Promise.all([readIfThere(files.certificate), readIfThere(files.key)])
-  if (certificatePem && privateKeyPem && isGood(certificatePem, privateKeyPem, now))
-    return readAuthority({ certificatePem, privateKeyPem })
+  const [certificate, key] = await Promise.all([findCertificate(files.certificate), findKey(files.key)])
+  if (certificate && key && isGood(certificate, key, now)) return { certificatePem: certificate.toString(), key }
   const made = await createAuthority({ name: 'Crossline development authority', now })
   // The key first: killed in between, the pair does not match and is made again.
   await writeWhole(files.key, made.privateKeyPem, 0o600)
@@ -122,39 +120,42 @@ async function ensureMember(folder: string, { id, hosts }: DevelopmentMember, wo
 
 /** Keeps or issues one identity, and its bundle for a browser; answers the path of the certificate if it was issued now. */
 async function ensureIdentity(files: IdentityFiles, request: CertificateRequest, workshop: Workshop): Promise<string[]> {
-  const [certificatePem, key] = await Promise.all([readIfThere(files.certificate), readIfThere(files.key)])
-  if (certificatePem && key && isFitting({ certificatePem, key, request, workshop })) {
-    if (files.p12 && !(await readIfThere(files.p12))) await writeBundle(files.p12, { certificatePem, key, request, workshop })
+  const [certificate, found] = await Promise.all([findCertificate(files.certificate), findKey(files.key)])
+  if (certificate && found && isFitting({ certificate, key: found, request, workshop })) {
+    if (files.p12 && !(await isThere(files.p12))) await writeBundle(files.p12, { certificate, key: found, request, workshop })
     return []
   }
-  const kept = key ?? (await generateTlsKey()).privateKeyPem
-  const issued = issueCertificate(workshop.authority, publicHalf(kept), { ...request, now: workshop.now })
-  await writeWhole(files.key, kept, 0o600)
-  await writeWhole(files.certificate, issued.certificatePem, 0o644)
-  if (files.p12) await writeBundle(files.p12, { certificatePem: issued.certificatePem, key: kept, request, workshop })
+  const key = found ?? createPrivateKey((await generateTlsKey()).privateKeyPem)
+  const { certificatePem } = issueCertificate(workshop.authority, publicHalf(key), { ...request, now: workshop.now })
+  await writeWhole(files.key, privatePem(key), 0o600)
+  await writeWhole(files.certificate, certificatePem, 0o644)
+  if (files.p12) await writeBundle(files.p12, { certificate: new X509Certificate(certificatePem), key, request, workshop })
   return [files.certificate]
 }
 
-async function writeBundle(path: string, { certificatePem, key, request, workshop }: Fit): Promise<void> {
-  const friendlyName = [request.member, request.label].join(' ')
-  const { authority, password } = workshop
-  const bundle = { certificatePem, privateKeyPem: key, authorityPem: authority.certificatePem, password, friendlyName }
-  await writeWhole(path, bundleForBrowser(bundle), 0o600)
-}
-
-interface Fit {
-  certificatePem: string
-  key: string
+interface Identity {
+  certificate: X509Certificate
+  key: KeyObject
   request: CertificateRequest
   workshop: Workshop
 }
 
+async function writeBundle(path: string, { certificate, key, request, workshop }: Identity): Promise<void> {
+  const bundle = bundleForBrowser({
+    certificatePem: certificate.toString(),
+    privateKeyPem: privatePem(key),
+    authorityPem: workshop.authority.certificatePem,
+    password: workshop.password,
+    friendlyName: [request.member, request.label].join(' '),
+  })
+  await writeWhole(path, bundle, 0o600)
+}
+
 /** Whether a kept certificate is good, of this authority, and names every host that it must name. */
-function isFitting({ certificatePem, key, request, workshop }: Fit): boolean {
-  if (!isGood(certificatePem, key, workshop.now)) return false
-  const certificate = new X509Certificate(certificatePem)
+function isFitting({ certificate, key, request, workshop }: Identity): boolean {
   const authority = new X509Certificate(workshop.authority.certificatePem)
   return (
+    isGood(certificate, key, workshop.now) &&
     certificate.checkIssued(authority) &&
     certificate.verify(authority.publicKey) &&
     (request.dnsNames ?? []).every((name) => certificate.checkHost(name) !== undefined) &&
@@ -162,29 +163,47 @@ function isFitting({ certificatePem, key, request, workshop }: Fit): boolean {
   )
 }
 
-function isGood(certificatePem: string, privateKeyPem: string, now: Date): boolean {
-  const certificate = new X509Certificate(certificatePem)
-  return certificate.checkPrivateKey(createPrivateKey(privateKeyPem)) && daysLeft(certificate, now) >= renewBeforeDays
+function isGood(certificate: X509Certificate, key: KeyObject, now: Date): boolean {
+  return certificate.checkPrivateKey(key) && daysLeft(certificate, now) >= renewBeforeDays
 }
 
-function publicHalf(privateKeyPem: string): string {
-  return createPublicKey(privateKeyPem).export({ type: 'spki', format: 'pem' }).toString()
+function privatePem(key: KeyObject): string {
+  return key.export({ type: 'pkcs8', format: 'pem' }).toString()
+}
+
+function publicHalf(key: KeyObject): string {
+  return createPublicKey(key).export({ type: 'spki', format: 'pem' }).toString()
 }
 
 async function ensureSigningKey(path: string): Promise<string[]> {
-  if ((await readIfThere(path)) === undefined) await createSecretFile(path, await generateSigningKey())
+  if (!(await isThere(path))) await createSecretFile(path, await generateSigningKey())
   return []
 }
 
 async function ensureAuditKey(path: string): Promise<void> {
-  if ((await readIfThere(path)) === undefined) await createSecretFile(path, await generateAuditKey())
+  if (!(await isThere(path))) await createSecretFile(path, await generateAuditKey())
 }
 
-async function readIfThere(path: string): Promise<string | undefined> {
+async function isThere(path: string): Promise<boolean> {
+  return (await findFile(path, (bytes) => bytes)) !== undefined
+}
+
+async function findCertificate(path: string): Promise<X509Certificate | undefined> {
+  return findFile(path, (bytes) => new X509Certificate(bytes))
+}
+
+async function findKey(path: string): Promise<KeyObject | undefined> {
+  return findFile(path, (bytes) => createPrivateKey(bytes))
+}
+
+async function findFile<T>(path: string, parse: (bytes: Buffer) => T): Promise<T | undefined> {
   try {
-    return await readFile(path, 'latin1')
+    return parse(await readFile(path))
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw new CrosslineError('broken_file', { detail: 'A file of the development certificates cannot be read', cause })
+    throw new CrosslineError('broken_file', {
+      detail: `${basename(path)} cannot be read; run again with --force to make all anew`,
+      cause,
+    })
   }
 }

@@ -118,7 +118,7 @@ export function bundleForBrowser(bundle: {
     forge.pki.privateKeyFromPem(bundle.privateKeyPem),
     [forge.pki.certificateFromPem(bundle.certificatePem), forge.pki.certificateFromPem(bundle.authorityPem)],
     bundle.password,
-    { algorithm: 'aes256', count: 10_000, friendlyName: bundle.friendlyName, generateLocalKeyId: true },
+    { algorithm: 'aes256', friendlyName: bundle.friendlyName, generateLocalKeyId: true },
   )
   return Buffer.from(forge.asn1.toDer(pkcs12).getBytes(), 'latin1')
 }
