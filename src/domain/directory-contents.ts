@@ -15,7 +15,7 @@ import {
 } from '#schema/directory.ts'
 
 /** Longest life of a directory, from issuedAt to expires. */
-export const maxDirectoryLifeMs = 30 * 24 * 3600 * 1000
+const maxDirectoryLifeMs = 30 * 24 * 3600 * 1000
 
 /** RFC 7638 thumbprint of a public key: its `kid` everywhere. */
 export function thumbprintOf(jwk: EcPublicKey | EdPublicKey): string {

@@ -64,10 +64,10 @@ export const Root = Type.Object(
   { ...closed, $id: 'Root', description: 'The anchor: who may sign what. Served as general JSON JWS, typ crossline-root+jws.' },
 )
 
-export const keyStates = ['next', 'current', 'retired', 'revoked'] as const
-export const memberKinds = ['hotline', 'liaison_authority', 'office'] as const
-export const memberStatuses = ['provisional', 'full', 'suspended', 'left'] as const
-export const routePolicies = ['primary', 'round_robin', 'all_notified'] as const
+const keyStates = ['next', 'current', 'retired', 'revoked'] as const
+const memberKinds = ['hotline', 'liaison_authority', 'office'] as const
+const memberStatuses = ['provisional', 'full', 'suspended', 'left'] as const
+const routePolicies = ['primary', 'round_robin', 'all_notified'] as const
 
 const keyFacts = {
   kid: sha256Digest('RFC 7638 thumbprint of jwk.'),
@@ -245,4 +245,3 @@ export type Pulse = Static<typeof Pulse>
 
 export const rootValidator = Compile(Root)
 export const directoryValidator = Compile(Directory)
-export const pulseValidator = Compile(Pulse)
