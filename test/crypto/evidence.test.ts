@@ -23,6 +23,7 @@ const findKey = (member: string) => keys[member]
 const refused = { code: 'bad_evidence' }
 
 interface Changes {
+  line?: string
   message?: object
   proof?: Partial<ProofFacts>
   receipt?: Partial<ReceiptClaims>
@@ -30,7 +31,7 @@ interface Changes {
 
 /** A batch of five with the message at index 2, its proof and its receipt. */
 async function makeEvidence(changes: Changes = {}): Promise<Evidence> {
-  const line = JSON.stringify({ ...message, ...changes.message })
+  const line = changes.line ?? JSON.stringify({ ...message, ...changes.message })
   const leaves = ['a', 'b', line, 'd', 'e'].map((text) => leafHash(Buffer.from(text)))
   const root = encodeHash(merkleRoot(leaves))
   const facts = {
@@ -92,6 +93,13 @@ t.test('refuses evidence of another form', async (t) => {
     'a receipt that is none': { ...good, receipt: 'x' },
   }
   for (const [name, value] of Object.entries(odd)) await t.rejects(verifyEvidence(value, findKey), refused, name)
+  for (const line of [JSON.stringify(message, null, 1), `${JSON.stringify(message)}\r`]) {
+    await t.rejects(
+      verifyEvidence(await makeEvidence({ line }), findKey),
+      { ...refused, detail: /not one line/ },
+      'signed, but not one line',
+    )
+  }
   for (const name of ['id', 'kind', 'item', 'author', 'to']) {
     const evidence = await makeEvidence({ message: { [name]: 7 } })
     await t.rejects(verifyEvidence(evidence, findKey), refused, name)
@@ -220,6 +228,15 @@ t.test('verifies the origin of an item that moved on', async (t) => {
     refused,
     'it nests',
   )
+  const others = await makeEvidence({ message: { body: { report: { origin: 'hotline-jp' } } } })
+  await t.rejects(verifyOrigin(others, { ...expected, origin: 'hotline-jp' }), refused, 'a report of another than the author')
+  for (const body of [null, [], {}, { report: 'hotline-se' }]) {
+    await t.rejects(
+      verifyOrigin(await makeEvidence({ message: { body } }), expected),
+      refused,
+      `a body like ${JSON.stringify(body)}`,
+    )
+  }
 })
 
 t.test('names the check that failed and no value', async (t) => {

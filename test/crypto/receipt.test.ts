@@ -98,7 +98,7 @@ t.test('refuses exceptions that break a rule', async (t) => {
   const odd: Record<string, unknown[]> = {
     'not ascending': [{ ...rejected, index: 2, id: ids[2] }, rejected],
     'one index twice': [rejected, rejected],
-    'an index beyond the batch': [{ ...rejected, index: 4 }],
+    'an index beyond the batch': [{ ...rejected, index: 4, id: null }],
     'a negative index': [{ ...rejected, index: -1 }],
     'a fractional index': [{ ...rejected, index: '1' }],
     'another status': [{ ...rejected, status: 'stored' }],

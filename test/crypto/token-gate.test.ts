@@ -104,6 +104,7 @@ t.test('refuses every other odd form', async (t) => {
       header,
     ),
     'a claim of another form': signOddly(key, { ...claims, iss: 7 }, header),
+    'a claim called like a method of every object': signOddly(key, { ...claims, constructor: 'x' }, header),
     'an optional claim of another form': signOddly(key, { ...claims, note: 7 }, header),
     '__proto__ as a claim': signOddly(key, `{"__proto__":1,${JSON.stringify(claims).slice(1)}`, header),
   }
@@ -124,6 +125,8 @@ t.test('refuses another issuer, audience, time, key or signature', async (t) => 
   await t.rejects(verify(good, { now: new Date(1_800_000_060_000) }), refused, 'expired')
   await t.rejects(verify(good, { findKey: () => undefined }), refused)
   await t.rejects(verify(good, { findKey: () => ({ jwk: other.publicJwk }) }), refused, 'a key with another thumbprint')
+  const underOthersName = signOddly(key, claims, { ...header, kid: other.kid })
+  await t.rejects(verify(underOthersName), refused, 'a kid that does not name the key')
   await t.rejects(verify(signParts(head, body, other.privateKey)), refused)
   await t.rejects(
     verify(`${head}.${encode({ ...claims, aud: 'hotline-gb', iss: 'hotline-se', exp: 1_800_000_061 })}.${signature}`),

@@ -69,6 +69,8 @@ t.test('refuses indexes and sizes that are no place in a tree', async (t) => {
       `${index} of ${size}`,
     )
   }
+  const path = Array.from({ length: 53 }, () => leaf)
+  t.throws(() => rootFromInclusion({ leaf, index: 0, size: 2 ** 53, path }), refused, 'not even with a path as long as it takes')
   t.throws(() => rootFromInclusion({ leaf: leaf.subarray(1), index: 0, size: 1, path: [] }), refused)
   t.throws(() => rootFromInclusion({ leaf, index: 0, size: 2, path: [leaf.subarray(1)] }), refused)
   for (const index of [-1, 3, 0.5]) t.throws(() => inclusionPath(leavesOf(3), index), refused)
