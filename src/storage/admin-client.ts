@@ -80,3 +80,11 @@ export function withDatabase(url: string, name: string): string {
   changed.pathname = `/${encodeURIComponent(name)}`
   return changed.href
 }
+
+/** The same address, with settings for each session. An address may bring options of its own; these come last and win. */
+export function withSettings(url: string, settings: Record<string, string>): string {
+  const changed = checkedUrl(url)
+  const ours = Object.entries(settings).map(([name, value]) => `-c ${name}=${value}`)
+  changed.searchParams.set('options', [changed.searchParams.get('options') ?? '', ...ours].join(' ').trim())
+  return changed.href
+}

@@ -1,7 +1,7 @@
 // Where the embedded server's files may live and as whom it runs. PostgreSQL refuses to run as root, so under root it runs as `postgres`
 // or `nobody`; when that user can't enter the data folder, the files are placed aside and a pointer is left in the data folder.
 import { execFile } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -34,6 +34,13 @@ export function openDataFolder(dataDir: string): string {
     if (error instanceof CrosslineError) throw error
     throw new CrosslineError('invalid_config', { detail: `The data folder ${dataDir} can't be made or opened.`, cause: error })
   }
+}
+
+/** Where the locks of a data folder lie: in it, unless its path is longer than SQLite can take (512 bytes). */
+export function chooseLockFolder(folder: string, asideRoot = defaultAsideRoot()): string {
+  if (Buffer.byteLength(folder) <= 450) return folder
+  openDataFolder(asideRoot)
+  return openDataFolder(join(asideRoot, `locks-${createHash('sha256').update(folder).digest('hex').slice(0, 16)}`))
 }
 
 /** Decides, once for the life of the data: the data folder itself, or a folder aside. Call it under the start lock. */

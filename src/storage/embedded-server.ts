@@ -8,7 +8,7 @@ import { CrosslineError } from '#errors.ts'
 import { codeOf, withClient, withDatabase } from './admin-client.ts'
 import { writeFileAtomically } from './atomic-file.ts'
 import { prepareBinaries } from './embedded-binaries.ts'
-import { choosePlace, openDataFolder, type Place, runAs } from './embedded-place.ts'
+import { chooseLockFolder, choosePlace, openDataFolder, type Place, runAs } from './embedded-place.ts'
 import {
   adminUrlOf,
   findPostmaster,
@@ -50,16 +50,17 @@ const lockTimeoutMs = 180_000
 export async function startEmbeddedServer(options: EmbeddedServerOptions): Promise<EmbeddedServer> {
   const folder = openDataFolder(options.dataDir)
   // One at a time decides; the others wait and then find a server. Users share the second lock; who can take it alone is the last.
-  const starting = await waitExclusive(join(folder, 'start.lock'), lockTimeoutMs)
+  const locks = chooseLockFolder(folder, options.asideRoot)
+  const starting = await waitExclusive(join(locks, 'start.lock'), lockTimeoutMs)
   try {
     const place = await choosePlace(folder, options.asideRoot)
     const password = readPassword(place)
     const running = await findPostmaster(place, password)
     const postmaster = running ?? (await startCluster(place, password, options))
-    const using = tryShared(join(folder, 'users.lock'))
+    const using = tryShared(join(locks, 'users.lock'))
     if (!using) throw new CrosslineError('database_unavailable', { detail: 'Another process is stopping the embedded database.' })
     report(options.log ?? silentLog, { folder, place, postmaster, found: running !== undefined })
-    return describe({ folder, place, postmaster, password, using, startedHere: !running })
+    return describe({ locks, place, postmaster, password, using, startedHere: !running })
   } finally {
     starting.release()
   }
@@ -80,7 +81,7 @@ export async function ensureDatabase(adminUrl: string, name: string): Promise<st
 }
 
 interface Running {
-  folder: string
+  locks: string
   place: Place
   postmaster: Postmaster
   password: string
@@ -88,7 +89,7 @@ interface Running {
   startedHere: boolean
 }
 
-function describe({ folder, place, postmaster, password, using, startedHere }: Running): EmbeddedServer {
+function describe({ locks, place, postmaster, password, using, startedHere }: Running): EmbeddedServer {
   let stopping: Promise<void> | undefined
   return {
     adminUrl: adminUrlOf(postmaster.port, password),
@@ -96,20 +97,15 @@ function describe({ folder, place, postmaster, password, using, startedHere }: R
     pid: postmaster.pid,
     startedHere,
     directory: place.directory,
-    stop: () => (stopping ??= letGo({ folder, place, password, using })),
+    stop: () => (stopping ??= letGo({ locks, place, password, using })),
   }
 }
 
-async function letGo({
-  folder,
-  place,
-  password,
-  using,
-}: Pick<Running, 'folder' | 'place' | 'password' | 'using'>): Promise<void> {
-  const starting = await waitExclusive(join(folder, 'start.lock'), lockTimeoutMs)
+async function letGo({ locks, place, password, using }: Pick<Running, 'locks' | 'place' | 'password' | 'using'>): Promise<void> {
+  const starting = await waitExclusive(join(locks, 'start.lock'), lockTimeoutMs)
   try {
     using.release()
-    const last = tryExclusive(join(folder, 'users.lock'))
+    const last = tryExclusive(join(locks, 'users.lock'))
     if (!last) return
     try {
       const running = await findPostmaster(place, password)

@@ -221,16 +221,15 @@ function signalIfAlive(pid: number, signal: NodeJS.Signals | 0): boolean {
 
 // The command line of a postmaster names its data directory; that of a zombie is empty.
 async function isOurs(pid: number, place: Place): Promise<boolean> {
-  const commandLine = existsSync('/proc/self/cmdline')
-    ? readCommandLine(pid)
-    : (await runAs(undefined, '/bin/ps', ['-ww', '-o', 'command=', '-p', String(pid)])).output
-  return commandLine.includes(pgdataOf(place))
+  if (existsSync('/proc/self/cmdline')) return readArguments(pid).includes(pgdataOf(place))
+  const { output } = await runAs(undefined, '/bin/ps', ['-ww', '-o', 'command=', '-p', String(pid)])
+  return output.includes(` -D ${pgdataOf(place)} -c `)
 }
 
-function readCommandLine(pid: number): string {
+function readArguments(pid: number): string[] {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
   } catch {
-    return ''
+    return []
   }
 }

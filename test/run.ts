@@ -1,0 +1,51 @@
+// Runs the tests, all or those named, with one database server for the whole run, and says at the end how many passed. Its exit code is
+// tap's, or 1 when tap counted no test at all.
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { openTestServer } from './database.ts'
+
+const tap = join(import.meta.dirname, '..', 'node_modules', '.bin', 'tap')
+// Every test file opens the same server; holding it here spares them starting and stopping it again and again.
+const server = await openTestServer()
+// Ctrl-C reaches tap as well: we wait for its end, and then let go of the server.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined)
+try {
+  const { code, summary } = await runTap(process.argv.slice(2))
+  console.log(describe(summary))
+  process.exitCode = summary.total > 0 ? code : 1
+} finally {
+  await server.stop()
+}
+
+interface Summary {
+  total: number
+  pass: number
+  fail: number
+  skip: number
+  todo: number
+}
+
+function runTap(args: string[]): Promise<{ code: number; summary: Summary }> {
+  const summary: Summary = { total: 0, pass: 0, fail: 0, skip: 0, todo: 0 }
+  const child = spawn(process.execPath, [tap, 'run', '--reporter=tap', ...args], { stdio: ['inherit', 'pipe', 'inherit'] })
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    console.log(line)
+    if (line.startsWith('# { total:')) readSummary(line, summary)
+  })
+  return new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', (code) => resolve({ code: code ?? 1, summary }))
+  })
+}
+
+// `# { total: 5, pass: 3, skip: 2 }`: what is zero is left out.
+function readSummary(line: string, summary: Summary): void {
+  for (const [, name, count] of line.matchAll(/(\w+): (\d+)/g)) {
+    if (name && name in summary) summary[name as keyof Summary] = Number(count)
+  }
+}
+
+function describe({ pass, fail, skip, todo }: Summary): string {
+  return `${pass} passed, ${fail} failed${skip + todo > 0 ? `, ${skip + todo} skipped` : ''}`
+}
