@@ -34,7 +34,9 @@ create table crossline.outbound_batch (
   root bytea not null,
   size integer not null check (size between 1 and 1000),
   leaves bytea not null check (length(leaves) = size * 32),
+  seqs bigint[] not null,                                   -- its messages in the outbox, in their order
   proofs text[] not null default '{}',                      -- every proof sent for it, until its receipt; then the one that it names
+  trace text not null,                                      -- the same in both nodes' audit entries
   cut_at timestamptz not null default now(),
   receipt text,
   receipted_at timestamptz,

@@ -1,6 +1,6 @@
 // What a receiver signs after it stored a batch, and the small answers of the federation calls (protocol.md).
 import { type Static, Type } from 'typebox'
-import { memberId, orNull, sha256Digest, timestamp, uuidv7 } from './forms.ts'
+import { memberId, orNull, sha256Digest, uuidv7 } from './forms.ts'
 
 const closed = { additionalProperties: false } as const
 
@@ -17,7 +17,7 @@ export const ReceiptException = Type.Object(
     id: orNull(Type.String({ maxLength: 64, description: 'Id of the message; null if the line could not be read.' })),
     status: Type.Enum(['duplicate', 'rejected'], { description: 'duplicate: stored before, a success. rejected: not stored.' }),
     code: Type.Optional(Type.Enum([...exceptionCodes], { description: 'Why it was rejected; only with rejected.' })),
-    at: Type.Optional(timestamp('When it was first stored; only with duplicate.')),
+    at: Type.Optional(Type.Integer({ minimum: 0, description: 'When it was first stored, NumericDate; only with duplicate.' })),
     member: Type.Optional(memberId('Who is responsible; only with not_responsible.')),
   },
   { ...closed, $id: 'ReceiptException', description: 'A message that was not newly stored.' },

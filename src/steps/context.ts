@@ -34,6 +34,15 @@ export interface StepContext {
   now(): Date
   log: Logger
   wake(what: Wake): void
+  /** A peer holds another directory than we do: newer, or the same version with another hash. */
+  directoryHint(hint: DirectoryHint): void
+}
+
+export interface DirectoryHint {
+  member: string
+  version: number
+  isConflict: boolean
+  trace: string
 }
 
 /** A registered client certificate and what it may do. */

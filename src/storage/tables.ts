@@ -49,45 +49,126 @@ export interface Tables {
   assessment: { id: string; item_id: string; position: Generated<number>; member: string; record: unknown }
   action: { id: string; item_id: string; position: Generated<number>; member: string; action: string; record: unknown }
   api_client: {
-    fingerprint: string; role: string; name: string; countries: string[]; network_wide: Generated<boolean>; added_at: Generated<Date>; revoked_at: Date | null
+    fingerprint: string
+    role: string
+    name: string
+    countries: string[]
+    network_wide: Generated<boolean>
+    added_at: Generated<Date>
+    revoked_at: Date | null
   }
   idempotency: { client: string; key: string; request_digest: Buffer; resource: string; created_at: Generated<Date> }
   message: {
-    author: string; id: string; leaf: Buffer; item_id: string; kind: string; receiver: string; sealed: Buffer | null
-    inbound_batch: string | null; inbound_index: number | null; stored_at: Generated<Date>
+    author: string
+    id: string
+    leaf: Buffer
+    item_id: string
+    kind: string
+    receiver: string
+    sealed: Buffer | null
+    inbound_batch: string | null
+    inbound_index: number | null
+    stored_at: Generated<Date>
   }
   outbox: {
-    seq: Generated<number>; destination: string; author: string; message_id: string; item_id: string; kind: string; bytes: number
-    batch_id: string | null; batch_index: number | null
+    seq: Generated<number>
+    destination: string
+    author: string
+    message_id: string
+    item_id: string
+    kind: string
+    bytes: number
+    batch_id: string | null
+    batch_index: number | null
   }
   outbound_batch: {
-    id: string; destination: string; root: Buffer; size: number; leaves: Buffer; proofs: string[]; cut_at: Generated<Date>
-    receipt: string | null; receipted_at: Date | null; withdrawn_at: Date | null
+    id: string
+    destination: string
+    root: Buffer
+    size: number
+    leaves: Buffer
+    seqs: unknown
+    proofs: string[]
+    trace: string
+    cut_at: Generated<Date>
+    receipt: string | null
+    receipted_at: Date | null
+    withdrawn_at: Date | null
   }
   inbound_batch: {
-    sender: string; id: string; root: Buffer; size: number; leaves: Buffer; proof: string; receipt: string; stored_at: Generated<Date>
+    sender: string
+    id: string
+    root: Buffer
+    size: number
+    leaves: Buffer
+    proof: string
+    receipt: string
+    stored_at: Generated<Date>
   }
   peer: {
-    member: string; failures: Generated<number>; failing_since: Date | null; retry_at: Generated<Date>; probing: Generated<boolean>
-    last_error: string | null; held_reason: string | null; lease_holder: string | null; lease_until: Date | null
-    last_receipt_given: string | null; last_receipt_taken: string | null; directory_version: number | null; heard_at: Date | null
+    member: string
+    failures: Generated<number>
+    failing_since: Date | null
+    retry_at: Generated<Date>
+    probing: Generated<boolean>
+    last_error: string | null
+    held_reason: string | null
+    lease_holder: string | null
+    lease_until: Date | null
+    last_receipt_given: string | null
+    last_receipt_taken: string | null
+    directory_version: number | null
+    heard_at: Date | null
   }
   seen_proof: { issuer: string; jti: string; expires_at: Date }
   quarantine: {
-    id: Generated<number>; destination: string; message_id: string; item_id: string; code: string; quarantined_at: Generated<Date>; resolved_at: Date | null
+    id: Generated<number>
+    destination: string
+    message_id: string
+    item_id: string
+    code: string
+    quarantined_at: Generated<Date>
+    resolved_at: Date | null
   }
   security_event: { minute: Date; fingerprint: string; member: string; code: string; count: Generated<number>; trace: string }
-  directory_document: { kind: string; number: number; hash: string; bytes: Buffer; received_from: string; stored_at: Generated<Date> }
+  directory_document: {
+    kind: string
+    number: number
+    hash: string
+    bytes: Buffer
+    received_from: string
+    stored_at: Generated<Date>
+  }
   directory_conflict: {
-    id: Generated<number>; kind: string; number: number; held_hash: string; other_hash: string; other_bytes: Buffer; received_from: string
+    id: Generated<number>
+    kind: string
+    number: number
+    held_hash: string
+    other_hash: string
+    other_bytes: Buffer
+    received_from: string
     recorded_at: Generated<Date>
   }
   audit_entry: {
-    id: Generated<number>; recorded_at: Generated<Date>; event: string; item_ref: Buffer; item_seq: number; from_member: string | null
-    to_member: string | null; country: string | null; entry: Buffer; leaf: Generated<Buffer>
+    id: Generated<number>
+    recorded_at: Generated<Date>
+    event: string
+    item_ref: Buffer
+    item_seq: number
+    from_member: string | null
+    to_member: string | null
+    country: string | null
+    entry: Buffer
+    leaf: Generated<Buffer>
   }
   audit_payload: { entry_id: number; subject: string; sealed: Buffer }
   audit_head: { item_ref: Buffer; n: number; leaf: Buffer }
   audit_pending: { id: number; leaf: Buffer }
-  migration_window: { id: Generated<number>; name: string; digest: Buffer | null; xid: Generated<string>; opened_at: Generated<Date> }
+  migration_window: {
+    id: Generated<number>
+    name: string
+    digest: Buffer | null
+    xid: Generated<string>
+    opened_at: Generated<Date>
+  }
 }

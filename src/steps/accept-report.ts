@@ -1,0 +1,173 @@
+// Step 1: takes a report from a hotline's own system. All of it is stored with its audit entry, or nothing; twice is as once.
+import { randomUUIDv7 } from 'node:crypto'
+import { keyedHash } from '#crypto/sealed-text.ts'
+import { toJcs } from '#domain/audit-entry.ts'
+import { canonicalUrl } from '#domain/canonical-url.ts'
+import { refuseMedia, refuseTooLong } from '#domain/text-rules.ts'
+import { CrosslineError } from '#errors.ts'
+import type { Item, ItemInput, Report, ReportInput } from '#schema/report.ts'
+import { claimIdempotencyKey } from '#storage/client-store.ts'
+import { inTransaction } from '#storage/database.ts'
+import { findItemRows, findReportRows, insertItems, insertReports, insertSubjectKeys, type NewItem, type NewReport, type Trx } from '#storage/report-store.ts'
+import { appendAudit } from './append-audit.ts'
+import type { Caller, StepContext } from './context.ts'
+import { getReport, type ItemContent, type ReportTexts, showReport } from './show-items.ts'
+import { makeSubjectKey, type SubjectKey, sealJson } from './subject-keys.ts'
+
+/** A report as checked and prepared, before anything is written. */
+interface PreparedReport {
+  row: NewReport
+  texts: ReportTexts
+  key: SubjectKey & { wrapped: Buffer }
+  items: { row: NewItem; content: ItemContent }[]
+}
+
+/** Stores a report and its items in state `received`. `created` is false when this very report was stored before. */
+export async function acceptReport(ctx: StepContext, input: ReportInput, caller: Caller): Promise<{ report: Report; created: boolean }> {
+  checkTexts(ctx, input)
+  const prepared = prepareReport(ctx, input)
+  const stored = await inTransaction(ctx.db, (trx) => storeOnce(ctx, trx, { prepared, caller }))
+  if (stored.id !== prepared.row.id || !stored.created) return { report: await getReport(ctx, stored.id), created: false }
+  ctx.log.info({ step: 'accept-report', trace: caller.trace, report: stored.id, items: prepared.items.length }, 'report accepted')
+  ctx.wake('trace')
+  return { report: showPrepared(ctx, prepared), created: true }
+}
+
+function checkTexts(ctx: StepContext, input: ReportInput): void {
+  for (const name of ['reference', 'memo'] as const) if (input[name] !== undefined) refuseMedia(input[name], `/${name}`)
+  if (input.memo !== undefined) refuseTooLong(input.memo, '/memo')
+  if (input.referrer !== undefined) readUrl(input.referrer, '/referrer')
+  if (Date.parse(input.receivedAt) > ctx.now().getTime() + 24 * 3_600_000) {
+    throw new CrosslineError('schema_invalid', { pointer: '/receivedAt', detail: 'The time is more than a day ahead of the clock of this node.' })
+  }
+  checkItemIds(input)
+}
+
+function checkItemIds({ items, sourceItem }: ReportInput): void {
+  const seen = new Set<string>()
+  for (const [place, { id }] of items.entries()) {
+    if (id === undefined) continue
+    if (seen.has(id)) throw new CrosslineError('schema_invalid', { pointer: `/items/${place}/id`, detail: 'The id stands twice in the report.' })
+    seen.add(id)
+  }
+  if (sourceItem !== undefined && !seen.has(sourceItem)) {
+    throw new CrosslineError('schema_invalid', { pointer: '/sourceItem', detail: 'No item of the report has this id.' })
+  }
+}
+
+function readUrl(text: string, pointer: string): string {
+  try {
+    return canonicalUrl(text).url
+  } catch (error) {
+    if (error instanceof CrosslineError) throw new CrosslineError(error.code, { pointer, ...(error.detail === undefined ? {} : { detail: error.detail }) })
+    throw error
+  }
+}
+
+function prepareReport(ctx: StepContext, input: ReportInput): PreparedReport {
+  const id = input.id ?? randomUUIDv7()
+  const key = makeSubjectKey(ctx, id)
+  const { reference, referrer, memo, accessCredentials } = input
+  const texts: ReportTexts = { reference, ...(referrer ? { referrer } : {}), ...(memo ? { memo } : {}), ...(accessCredentials ? { accessCredentials } : {}) }
+  const row: NewReport = {
+    id,
+    origin: ctx.self,
+    received_at: new Date(input.receivedAt),
+    source: input.source,
+    source_item: input.sourceItem ?? null,
+    site_type: input.siteType,
+    commerciality: input.commerciality,
+    payment_methods: input.paymentMethods ?? [],
+    handling: input.handling ?? 'lea',
+    sealed: sealJson(key, 'report', texts),
+    content_digest: keyedHash(ctx.keys.contentKey, toJcs(input)),
+  }
+  return { row, texts, key, items: input.items.map((item, position) => prepareItem(ctx, item, { reportId: id, position })) }
+}
+
+function prepareItem(ctx: StepContext, item: ItemInput, { reportId, position }: { reportId: string; position: number }) {
+  if (item.url === undefined && item.statedCountry === undefined) {
+    throw new CrosslineError('schema_invalid', { pointer: `/items/${position}/url`, detail: 'An item without a URL must state its country.' })
+  }
+  const url = item.url === undefined ? undefined : readUrl(item.url, `/items/${position}/url`)
+  const { hashes, statedCountry } = item
+  const content: ItemContent = { ...(url === undefined ? {} : { url }), ...(hashes ? { hashes } : {}), ...(statedCountry ? { statedCountry } : {}) }
+  const key = makeSubjectKey(ctx, item.id ?? randomUUIDv7())
+  const row: NewItem = {
+    id: key.subject,
+    reportId,
+    position,
+    contentType: item.contentType,
+    isSource: item.isSource ?? false,
+    urlKey: url === undefined ? null : keyedHash(ctx.keys.urlKey, url),
+    state: 'received',
+    owner: ctx.self,
+    handedBy: null,
+    via: [],
+    hostingCountry: null,
+    assignedCountry: null,
+    routeRule: null,
+    sealed: sealJson(key, 'content', content),
+    evidence: null,
+    wrappedKey: key.wrapped,
+  }
+  return { row, content }
+}
+
+interface Stored {
+  id: string
+  created: boolean
+}
+
+async function storeOnce(ctx: StepContext, trx: Trx, { prepared, caller }: { prepared: PreparedReport; caller: Caller }): Promise<Stored> {
+  const repeated = await claimKey(trx, prepared, caller)
+  if (repeated) return repeated
+  const added = await insertReports(trx, [prepared.row])
+  if (added.size === 0) return findSameReport(trx, prepared)
+  await storeItems(trx, prepared)
+  await appendAudit(ctx, trx, [
+    {
+      event: 'report.submitted',
+      subject: prepared.key,
+      from: ctx.self,
+      actor: { kind: 'client', fingerprint: caller.client.fingerprint },
+      payload: { report: { id: prepared.row.id, items: prepared.items.length }, facts: { handling: prepared.row.handling, source: prepared.row.source }, trace: caller.trace },
+    },
+  ])
+  return { id: prepared.row.id, created: true }
+}
+
+async function claimKey(trx: Trx, { row }: PreparedReport, { client, idempotencyKey }: Caller): Promise<Stored | undefined> {
+  if (idempotencyKey === undefined) return undefined
+  const first = await claimIdempotencyKey(trx, { client: client.fingerprint, key: idempotencyKey, requestDigest: row.content_digest, resource: row.id })
+  if (!first) return undefined
+  if (!first.requestDigest.equals(row.content_digest)) throw new CrosslineError('idempotency_conflict')
+  return { id: first.resource, created: false }
+}
+
+async function findSameReport(trx: Trx, { row }: PreparedReport): Promise<Stored> {
+  const held = (await findReportRows(trx, [row.id])).get(row.id)
+  if (!held?.content_digest.equals(row.content_digest)) throw new CrosslineError('id_conflict', { pointer: '/id' })
+  return { id: row.id, created: false }
+}
+
+async function storeItems(trx: Trx, { row, key, items }: PreparedReport): Promise<void> {
+  const taken = await findItemRows(trx, items.map((item) => item.row.id))
+  const place = items.findIndex((item) => taken.has(item.row.id))
+  if (place >= 0) throw new CrosslineError('id_conflict', { pointer: `/items/${place}/id` })
+  await insertSubjectKeys(trx, [{ subject: row.id, wrapped: key.wrapped }])
+  await insertItems(trx, items.map((item) => item.row))
+}
+
+function showPrepared(ctx: StepContext, { row, texts, items }: PreparedReport): Report {
+  const createdAt = ctx.now()
+  return showReport({ ...row, created_at: createdAt }, texts, items.map((item) => showNew(item, ctx.self, createdAt)))
+}
+
+function showNew({ row, content }: PreparedReport['items'][number], self: string, createdAt: Date): Item {
+  return {
+    id: row.id, report: row.reportId, origin: self, url: content.url ?? null, contentType: row.contentType as Item['contentType'], isSource: row.isSource,
+    hashes: content.hashes ?? {}, hostingEvidence: null, hostingCountry: null, assignedCountry: null, owner: self, ownerReference: null, via: [], route: null,
+    assessments: [], actions: [], state: 'received', outcome: null, refusal: null, createdAt: createdAt.toISOString(), changedAt: createdAt.toISOString(),
+  }
+}

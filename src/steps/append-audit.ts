@@ -1,0 +1,89 @@
+// Adds audit entries in the transaction of the change that they record (audit.md): the change and its entry commit together or not at all.
+import { randomUUIDv7 } from 'node:crypto'
+import { buildEntry, type Committed, emptyTree } from '#domain/audit-entry.ts'
+import { generateSalt, keyedHash } from '#crypto/sealed-text.ts'
+import { CrosslineError } from '#errors.ts'
+import type { AuditEvent } from '#schema/audit.ts'
+import { type AuditHead, type AuditRow, insertAuditHeads, insertAuditRows, lockAuditHeads, updateAuditHeads } from '#storage/audit-store.ts'
+import { isTransient } from '#storage/database.ts'
+import type { Trx } from '#storage/report-store.ts'
+import type { StepContext } from './context.ts'
+import { type SubjectKey, sealJson } from './subject-keys.ts'
+
+/** Who did it, as committed: a program of ours, a client by its certificate, or a peer. */
+export type Actor = { kind: 'node' } | { kind: 'client'; fingerprint: string } | { kind: 'peer'; member: string }
+
+export interface NewEntry {
+  event: AuditEvent
+  /** The item, report or query that the entry is about, with the key that seals what it commits to. */
+  subject: SubjectKey
+  from?: string | undefined
+  to?: string | undefined
+  /** Country that the entry is about: decides which liaison sees it. */
+  country?: string | undefined
+  actor: Actor
+  /** One member for each field that may be disclosed alone. No URL and no personal data. */
+  payload: Record<string, unknown>
+  /** Digest of the counterparty's proof or receipt. */
+  peer?: string | undefined
+}
+
+/** Keyed pseudonym of an item, report or query. */
+export function subjectRef(ctx: Pick<StepContext, 'keys'>, subject: string): Buffer {
+  return keyedHash(ctx.keys.itemRef, subject)
+}
+
+/** Appends entries in the order given. Throws `audit_unavailable` if they can't be written: then nothing of the transaction may stand. */
+export async function appendAudit(ctx: StepContext, trx: Trx, entries: readonly NewEntry[]): Promise<void> {
+  if (entries.length === 0) return
+  try {
+    await writeEntries(ctx, trx, entries)
+  } catch (cause) {
+    if (isTransient(cause)) throw cause
+    throw new CrosslineError('audit_unavailable', { cause })
+  }
+}
+
+async function writeEntries(ctx: StepContext, trx: Trx, entries: readonly NewEntry[]): Promise<void> {
+  const refs = new Map(entries.map((entry) => [entry.subject.subject, subjectRef(ctx, entry.subject.subject)]))
+  const held = await lockAuditHeads(trx, [...refs.values()])
+  const moved = new Map<string, AuditHead>()
+  const begun = new Map<string, AuditHead>()
+  const rows: AuditRow[] = []
+  for (const entry of entries) {
+    const ref = refs.get(entry.subject.subject) as Buffer
+    const name = ref.toString('base64url')
+    const row = buildRow(ctx, entry, { ref, head: moved.get(name) ?? begun.get(name) ?? held.get(name) })
+    ;(held.has(name) ? moved : begun).set(name, { n: row.n, leaf: row.leaf })
+    rows.push(row)
+  }
+  await insertAuditRows(trx, rows)
+  if (begun.size > 0) await insertAuditHeads(trx, begun)
+  if (moved.size > 0) await updateAuditHeads(trx, moved)
+}
+
+function buildRow(ctx: StepContext, entry: NewEntry, { ref, head }: { ref: Buffer; head: AuditHead | undefined }): AuditRow {
+  const at = ctx.now()
+  const { event, from, to, country, subject, peer } = entry
+  const n = (head?.n ?? 0) + 1
+  const actor = withSalt(entry.actor)
+  const payload: Record<string, Committed> = {}
+  for (const name of Object.keys(entry.payload)) payload[name] = withSalt(entry.payload[name])
+  const built = buildEntry(
+    { log: `${ctx.self}/audit/${at.getUTCFullYear()}`, id: randomUUIDv7(), event, at, from, to, ref, n, prev: head?.leaf, seen: emptyTree, peer },
+    actor,
+    payload,
+  )
+  return { event, ref, n, from, to, country, entry: built.bytes, leaf: built.leaf, subject: subject.subject, sealed: sealJson(subject, 'audit', opening(actor, payload)) }
+}
+
+const withSalt = (value: unknown): Committed => ({ salt: generateSalt(), value })
+
+/** What opens the commitments of an entry: salt and value of the actor and of each field. */
+export type Opening = Record<string, { salt: string; value: unknown }>
+
+function opening(actor: Committed, payload: Record<string, Committed>): Opening {
+  const out: Opening = { actor: { salt: actor.salt.toString('base64url'), value: actor.value } }
+  for (const [name, { salt, value }] of Object.entries(payload)) out[name] = { salt: salt.toString('base64url'), value }
+  return out
+}

@@ -1,0 +1,93 @@
+// One call to a peer with its proof, and what the answer means: only a signed answer counts, everything else is the network's.
+import { hash } from 'node:crypto'
+import { digest } from '#crypto/digests.ts'
+import { signProof } from '#crypto/proof.ts'
+import { verifyError } from '#crypto/signed-error.ts'
+import { CrosslineError } from '#errors.ts'
+import type { Member } from '#schema/directory.ts'
+import type { StepContext } from './context.ts'
+
+export interface OutboundCall {
+  member: string
+  method: 'GET' | 'POST'
+  path: string
+  body?: Buffer
+  headers?: Record<string, string>
+  trace: string
+  timeoutMs?: number
+  /** A proof that was signed and kept before; made here otherwise. */
+  proof?: string
+}
+
+export type CallResult =
+  | { kind: 'answered'; body: Buffer; proof: string }
+  /** A signed refusal: it holds for the destination. */
+  | { kind: 'refused'; code: string; retryAfterS: number | undefined }
+  /** The network, or an unsigned error: it changes nothing but the timer. */
+  | { kind: 'unreachable'; reason: string; retryAfterS?: number }
+
+const maxAnswerBytes = 8 * 1024 * 1024
+
+export async function callPeer(ctx: StepContext, call: OutboundCall): Promise<CallResult> {
+  const peer = ctx.directory().findMember(call.member)
+  const endpoint = peer?.endpoints.find(({ use }) => use === 'federation')
+  if (!peer || !endpoint || !ctx.directory().mayExchange(ctx.self, peer.id)) return { kind: 'unreachable', reason: 'not_in_directory' }
+  const proof = call.proof ?? (await proveCall(ctx, call))
+  const answer = await ctx.peers.call({
+    url: endpoint.url,
+    fingerprints: usableFingerprints(peer),
+    method: call.method,
+    path: call.path,
+    headers: { ...call.headers, 'crossline-proof': proof, 'crossline-trace': call.trace },
+    ...(call.body === undefined ? {} : { body: call.body }),
+    timeoutMs: call.timeoutMs ?? 30_000,
+    maxBytes: maxAnswerBytes,
+  })
+  if (answer.kind === 'unreachable') return answer
+  if (answer.status === 200) return { kind: 'answered', body: answer.body, proof }
+  return readRefusal(ctx, { peer: peer.id, status: answer.status, headers: answer.headers, proof })
+}
+
+/** The proof of a call, fresh: a jti is used once. `batch` is there on /batches only. */
+export function proveCall(ctx: StepContext, call: Pick<OutboundCall, 'member' | 'method' | 'path' | 'body'> & { batch?: { root: string; size: number } }): Promise<string> {
+  const directory = ctx.directory()
+  return signProof(ctx.signingKey(), {
+    iss: ctx.self,
+    aud: call.member,
+    method: call.method,
+    path: call.path,
+    bodyDigest: hash('sha256', call.body ?? '', 'base64url'),
+    certificateFingerprint: ctx.certificateFingerprint(),
+    directory: `${directory.version}:${directory.hash}`,
+    ...(call.batch === undefined ? {} : { batch: call.batch }),
+    now: ctx.now(),
+  })
+}
+
+function usableFingerprints(peer: Member): string[] {
+  return peer.certificates.filter(({ state }) => state === 'current' || state === 'next').map(({ fingerprint }) => fingerprint)
+}
+
+interface Refusal {
+  peer: string
+  status: number
+  headers: Record<string, string | string[] | undefined>
+  proof: string
+}
+
+async function readRefusal(ctx: StepContext, { peer, status, headers, proof }: Refusal): Promise<CallResult> {
+  try {
+    const claims = await verifyError(headers['crossline-error'], {
+      issuer: peer,
+      audience: ctx.self,
+      proof: digest(proof),
+      status,
+      findKey: (kid) => ctx.directory().signingKeys(peer).find((key) => key.kid === kid),
+    })
+    return { kind: 'refused', code: claims.code, retryAfterS: claims.retryAfter }
+  } catch (error) {
+    if (!(error instanceof CrosslineError)) throw error
+    const asked = Number(headers['retry-after'])
+    return { kind: 'unreachable', reason: `http_${status}`, ...(Number.isSafeInteger(asked) && asked > 0 ? { retryAfterS: asked } : {}) }
+  }
+}

@@ -1,0 +1,211 @@
+// Step 4: brings waiting messages to one peer. Cut a batch (transaction), call (no transaction), check the receipt, record it (transaction).
+// Whatever happens in between, the same batch with the same id goes out again until its receipt is there: nothing lost, nothing doubled.
+import { randomBytes, randomUUIDv7 } from 'node:crypto'
+import { digest, encodeHash } from '#crypto/digests.ts'
+import { type ReceiptClaims, verifyReceipt } from '#crypto/receipt.ts'
+import { joinBatch } from '#domain/batch-lines.ts'
+import { merkleRoot } from '#domain/merkle.ts'
+import { nextRetry } from '#domain/retry-policy.ts'
+import { parseStrictObject } from '#domain/strict-json.ts'
+import { CrosslineError } from '#errors.ts'
+import { inTransaction } from '#storage/database.ts'
+import { addProof, type BatchInFlight, findBatchInFlight, findBatchMessages, findWaiting, insertOutboundBatch, type WaitingMessage } from '#storage/message-store.ts'
+import { claimPeer, type PeerState, recordPeerFailure, recordPeerSuccess } from '#storage/peer-store.ts'
+import { findHostingCountries, moveItems, type Trx } from '#storage/report-store.ts'
+import { appendAudit } from './append-audit.ts'
+import { type CallResult, callPeer, proveCall } from './call-peer.ts'
+import type { StepContext } from './context.ts'
+import { pingPeer } from './ping-peer.ts'
+import { noteSecurityEvent } from './note-security-event.ts'
+import { quarantineMessage, recordReceipt, splitBatch } from './record-receipt.ts'
+import { openLine, openSubjectKey, type SubjectKey } from './subject-keys.ts'
+
+const batchesPath = '/federation/v1/batches'
+const maxMessages = 1000
+/** Sender's cut: bytes first, then count. Below the receiver's 4 MiB, so that envelope and newlines fit. */
+const maxBatchBytes = 4_000_000
+const leaseMs = 40_000
+
+/** What delivering to a peer came to. */
+export type Delivery =
+  | { kind: 'delivered'; messages: number }
+  | { kind: 'nothing' }
+  /** Nothing was lost: it is tried again at `retryAt`. */
+  | { kind: 'try_later'; retryAt: Date; code: string }
+  /** Another process serves this destination, or it is not due. */
+  | { kind: 'busy' }
+
+/** A batch with its lines opened, ready to be sent. */
+interface OpenBatch {
+  id: string
+  root: Buffer
+  proofs: string[]
+  trace: string
+  messages: WaitingMessage[]
+  lines: Buffer[]
+  keys: Map<string, SubjectKey>
+  /** Cut before this attempt: the peer may hold it already. */
+  isRepeated: boolean
+}
+
+/** Delivers the next batch to a destination. `limit`: the most messages in a newly cut batch (1 after a failure, halves after too_large). */
+export async function deliverBatch(ctx: StepContext, delivery: { destination: string; holder: string; limit: number }): Promise<Delivery> {
+  const { destination, holder } = delivery
+  const now = ctx.now()
+  const peer = await claimPeer(ctx.db, { member: destination, holder, now, until: new Date(now.getTime() + leaseMs) })
+  if (!peer) return { kind: 'busy' }
+  const probe = peer.failures > 0 ? await pingPeer(ctx, destination) : undefined
+  if (probe && probe.kind !== 'answered') return failDelivery(ctx, peer, probe)
+  const batch = (await readInFlight(ctx, destination)) ?? (await cutBatch(ctx, destination, peer.failures > 0 ? 1 : delivery.limit))
+  if (!batch) return { kind: 'nothing' }
+  return sendBatch(ctx, peer, batch)
+}
+
+async function readInFlight(ctx: StepContext, destination: string): Promise<OpenBatch | undefined> {
+  const inFlight = await findBatchInFlight(ctx.db, destination)
+  return inFlight && openBatch(ctx, inFlight, await findBatchMessages(ctx.db, inFlight.id))
+}
+
+function openBatch(ctx: StepContext, batch: BatchInFlight, messages: WaitingMessage[]): OpenBatch {
+  return { ...batch, messages, ...openLines(ctx, messages), isRepeated: true }
+}
+
+function openLines(ctx: StepContext, messages: readonly WaitingMessage[]): Pick<OpenBatch, 'lines' | 'keys'> {
+  const keys = new Map(messages.map((message) => [message.message_id, openSubjectKey(ctx, message.item_id, message.wrapped)]))
+  const lines = messages.map((message) => openLine(keys.get(message.message_id) as SubjectKey, message.message_id, message.sealed))
+  return { keys, lines }
+}
+
+/** Takes the next messages out of the outbox into a batch, with its first proof, and records that they are sent: all before the network. */
+async function cutBatch(ctx: StepContext, destination: string, limit: number): Promise<OpenBatch | undefined> {
+  return inTransaction(ctx.db, async (trx) => {
+    const messages = fitBytes(await findWaiting(trx, destination, Math.min(limit, maxMessages)))
+    if (messages.length === 0) return undefined
+    const id = randomUUIDv7()
+    const root = merkleRoot(messages.map((message) => message.leaf))
+    const trace = randomBytes(16).toString('hex')
+    const { lines, keys } = openLines(ctx, messages)
+    const body = joinBatch({ batch: id, from: ctx.self, to: destination }, lines)
+    const proof = await proveBatch(ctx, { destination, body, root, size: messages.length })
+    const leaves = Buffer.concat(messages.map((message) => message.leaf))
+    await insertOutboundBatch(trx, { id, destination, root, leaves, size: messages.length, trace, proof }, messages.map((message) => message.seq))
+    await recordSent(ctx, trx, { batch: { id, trace, messages, keys }, destination })
+    return { id, root, proofs: [proof], trace, messages, lines, keys, isRepeated: false }
+  })
+}
+
+function fitBytes(messages: readonly WaitingMessage[]): WaitingMessage[] {
+  let bytes = 0
+  const over = messages.findIndex((message) => {
+    bytes += message.bytes + 1
+    return bytes > maxBatchBytes
+  })
+  return messages.slice(0, over === -1 ? messages.length : Math.max(over, 1))
+}
+
+function proveBatch(ctx: StepContext, batch: { destination: string; body: Buffer; root: Buffer; size: number }): Promise<string> {
+  const { destination, body, root, size } = batch
+  return proveCall(ctx, { member: destination, method: 'POST', path: batchesPath, body, batch: { root: encodeHash(root), size } })
+}
+
+async function recordSent(ctx: StepContext, trx: Trx, { batch, destination }: { batch: Pick<OpenBatch, 'id' | 'trace' | 'messages' | 'keys'>; destination: string }): Promise<void> {
+  const handoffs = batch.messages.filter((message) => message.kind === 'handoff')
+  if (handoffs.length === 0) return
+  const moved = await moveItems(trx, handoffs.map((message) => message.item_id), { from: ['routed'], to: 'sent' })
+  const countries = await findHostingCountries(trx, [...moved])
+  await appendAudit(ctx, trx, handoffs.filter((message) => moved.has(message.item_id)).map((message) => ({
+    event: 'handoff.sent' as const,
+    subject: batch.keys.get(message.message_id) as SubjectKey,
+    from: ctx.self,
+    to: destination,
+    country: countries.get(message.item_id),
+    actor: { kind: 'node' as const },
+    payload: { item: { id: message.item_id }, facts: { batch: batch.id, message: message.message_id, leaf: encodeHash(message.leaf) }, trace: batch.trace },
+  })))
+}
+
+async function sendBatch(ctx: StepContext, peer: PeerState, batch: OpenBatch): Promise<Delivery> {
+  const destination = peer.member
+  const held = batch.isRepeated ? await askForReceipt(ctx, destination, batch) : undefined
+  const answer = held ?? (await postBatch(ctx, destination, batch))
+  if (answer.kind !== 'answered') return failDelivery(ctx, peer, answer, batch)
+  const checked = await checkReceipt(ctx, { destination, batch, body: answer.body })
+  if (!checked) return failDelivery(ctx, peer, { kind: 'unreachable', reason: 'bad_receipt' })
+  await recordReceipt(ctx, { destination, batch, ...checked })
+  await recordPeerSuccess(ctx.db, destination)
+  ctx.log.info({ step: 'deliver-batch', trace: batch.trace, peer: destination, batch: batch.id, messages: batch.messages.length, exceptions: checked.claims.exceptions.length }, 'batch receipted')
+  return { kind: 'delivered', messages: batch.messages.length }
+}
+
+/** A receipt may have got lost on its way: asking is cheaper than sending again. Undefined when the peer never committed the batch. */
+async function askForReceipt(ctx: StepContext, destination: string, batch: OpenBatch): Promise<CallResult | undefined> {
+  const answer = await callPeer(ctx, { member: destination, method: 'GET', path: `/federation/v1/receipts/${batch.id}`, trace: batch.trace })
+  return answer.kind === 'refused' && answer.code === 'not_found' ? undefined : answer
+}
+
+async function postBatch(ctx: StepContext, destination: string, batch: OpenBatch): Promise<CallResult> {
+  const body = joinBatch({ batch: batch.id, from: ctx.self, to: destination }, batch.lines)
+  const proof = batch.isRepeated ? await freshProof(ctx, { destination, batch, body }) : (batch.proofs[0] as string)
+  const headers = { 'content-type': 'application/x-ndjson' }
+  return callPeer(ctx, { member: destination, method: 'POST', path: batchesPath, body, headers, trace: batch.trace, proof })
+}
+
+/** The receipt may name any proof that was sent, so each is kept before it goes out. */
+async function freshProof(ctx: StepContext, { destination, batch, body }: { destination: string; batch: OpenBatch; body: Buffer }): Promise<string> {
+  const proof = await proveBatch(ctx, { destination, body, root: batch.root, size: batch.messages.length })
+  await addProof(ctx.db, batch.id, proof)
+  batch.proofs.push(proof)
+  return proof
+}
+
+async function checkReceipt(ctx: StepContext, { destination, batch, body }: { destination: string; batch: OpenBatch; body: Buffer }): Promise<{ receipt: string; claims: ReceiptClaims } | undefined> {
+  try {
+    const { receipt } = parseStrictObject(body)
+    const claims = await verifyReceipt(receipt, {
+      issuer: destination,
+      audience: ctx.self,
+      batch: batch.id,
+      root: encodeHash(batch.root),
+      size: batch.messages.length,
+      proofs: batch.proofs.map(digest),
+      ids: batch.messages.map((message) => message.message_id),
+      findKey: (kid) => ctx.directory().signingKeys(destination).find((key) => key.kid === kid),
+    })
+    return { receipt: receipt as string, claims }
+  } catch (error) {
+    if (!(error instanceof CrosslineError)) throw error
+    noteSecurityEvent(ctx, { member: destination, code: 'bad_receipt', trace: batch.trace })
+    return undefined
+  }
+}
+
+/** Refusals that the destination will repeat until a person or the directory changes something. */
+const holding = new Set(['malformed_proof', 'certificate_mismatch', 'unknown_key', 'bad_signature', 'wrong_audience', 'not_a_member', 'member_suspended', 'version_unsupported', 'batch_conflict', 'unsupported_media_type', 'unsupported_encoding', 'method_not_allowed'])
+const splitting = new Set(['malformed_request', 'schema_invalid', 'too_large', 'broken_compression'])
+
+async function failDelivery(ctx: StepContext, peer: PeerState, failure: Exclude<CallResult, { kind: 'answered' }>, batch?: OpenBatch): Promise<Delivery> {
+  const code = failure.kind === 'refused' ? failure.code : failure.reason
+  const held = failure.kind === 'refused' && holding.has(code)
+  if (failure.kind === 'refused') noteSecurityEvent(ctx, { member: peer.member, code: `answered_${code}`, trace: batch?.trace ?? '0'.repeat(32) })
+  if (batch && failure.kind === 'refused' && splitting.has(code)) {
+    await (batch.messages.length > 1 ? splitBatch(ctx, batch.id) : quarantineMessage(ctx, { destination: peer.member, batch, code }))
+  }
+  const retryAt = await putOff(ctx, peer, { code, held, askedS: failure.retryAfterS })
+  ctx.log.warn({ step: 'deliver-batch', trace: batch?.trace, peer: peer.member, batch: batch?.id, code, held, failures: peer.failures + 1, retryAt: retryAt.toISOString() }, 'delivery put off')
+  return { kind: 'try_later', retryAt, code }
+}
+
+async function putOff(ctx: StepContext, peer: PeerState, failure: { code: string; held: boolean; askedS: number | undefined }): Promise<Date> {
+  const now = ctx.now()
+  const retry = nextRetry({
+    failures: peer.failures + 1,
+    failingForMs: now.getTime() - (peer.failing_since ?? now).getTime(),
+    ...(failure.askedS === undefined ? {} : { askedS: failure.askedS }),
+    random: Math.random(),
+  })
+  // Held, or given to a person: still looked at once a day, so that a mended peer is found again.
+  const delayMs = retry.kind === 'person' ? 24 * 3_600_000 : failure.held ? Math.max(retry.delayMs, 60_000) : retry.delayMs
+  const retryAt = new Date(now.getTime() + delayMs)
+  await recordPeerFailure(ctx.db, { member: peer.member, error: failure.code, held: failure.held || retry.kind === 'person', now, retryAt })
+  return retryAt
+}

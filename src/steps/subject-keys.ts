@@ -1,0 +1,40 @@
+// The key of one subject (a report or an item): it seals the subject's texts at rest, and destroying it erases them.
+import { generateSubjectKey, open, seal, unwrapKey, wrapKey } from '#crypto/sealed-text.ts'
+import type { StepContext } from './context.ts'
+
+export interface SubjectKey {
+  subject: string
+  key: Buffer
+}
+
+const contextOf = (subject: string) => `subject:${subject}`
+
+/** A new key, and its wrapping for the database. */
+export function makeSubjectKey(ctx: Pick<StepContext, 'keys'>, subject: string): SubjectKey & { wrapped: Buffer } {
+  const key = generateSubjectKey()
+  return { subject, key, wrapped: wrapKey(ctx.keys.wrap, key, contextOf(subject)) }
+}
+
+export function openSubjectKey(ctx: Pick<StepContext, 'keys'>, subject: string, wrapped: Buffer): SubjectKey {
+  return { subject, key: unwrapKey(ctx.keys.wrap, wrapped, contextOf(subject)) }
+}
+
+/** What a sealed text is of: bound into the sealing, so that a row can't be swapped for another. */
+export type SealedKind = 'report' | 'content' | 'evidence' | 'reference' | 'audit'
+
+export function sealJson({ subject, key }: SubjectKey, kind: SealedKind, value: unknown): Buffer {
+  return seal(key, JSON.stringify(value), `${kind}:${subject}`)
+}
+
+export function openJson({ subject, key }: SubjectKey, kind: SealedKind, sealed: Buffer): unknown {
+  return JSON.parse(open(key, sealed, `${kind}:${subject}`).toString())
+}
+
+/** A message line under its item's key. */
+export function sealLine({ key }: SubjectKey, messageId: string, line: Buffer): Buffer {
+  return seal(key, line, `message:${messageId}`)
+}
+
+export function openLine({ key }: SubjectKey, messageId: string, sealed: Buffer): Buffer {
+  return open(key, sealed, `message:${messageId}`)
+}

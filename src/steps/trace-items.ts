@@ -1,0 +1,101 @@
+// Steps 2 and 3: finds out where items are hosted and decides who gets them. The host is resolved, the URL is never requested.
+// No transaction is open while the resolver is asked; evidence, decision, message and audit entries are then recorded together.
+import { canonicalUrl } from '#domain/canonical-url.ts'
+import { type CountryDecision, decideCountry, type RoutedAddress } from '#domain/routing-rules.ts'
+import { classifyAddress } from '#domain/special-addresses.ts'
+import type { EvidenceAddress, HostingEvidence } from '#schema/hosting-evidence.ts'
+import { maxEvidenceAddresses } from '#schema/hosting-evidence.ts'
+import { findUntraced, postponeTraces, type UntracedItem } from '#storage/report-store.ts'
+import type { StepContext } from './context.ts'
+import { type RoutableItem, routeItems } from './route-items.ts'
+import type { ItemContent } from './show-items.ts'
+import { openJson, openSubjectKey } from './subject-keys.ts'
+
+/** How often a resolver that fails is asked again before the item waits for a person as untraceable: about 40 minutes in all. */
+export const maxTraceAttempts = 8
+const firstDelayMs = 10_000
+
+/** Traces and routes up to `limit` items that are due. Gives how many it took up; 0 means nothing is due. */
+export async function traceItems(ctx: StepContext, limit: number): Promise<number> {
+  const untraced = await findUntraced(ctx.db, { now: ctx.now(), limit })
+  if (untraced.length === 0) return 0
+  const traced = await Promise.all(untraced.map((item) => traceItem(ctx, item)))
+  await postponeFailed(ctx, traced)
+  await routeItems(ctx, traced.filter((item) => item.decision.outcome !== 'try_later'))
+  return untraced.length
+}
+
+async function postponeFailed(ctx: StepContext, traced: readonly RoutableItem[]): Promise<void> {
+  const failed = traced.filter((item) => item.decision.outcome === 'try_later')
+  for (const [attempts, items] of Map.groupBy(failed, (item) => item.row.trace_attempts)) {
+    const delayMs = firstDelayMs * 2 ** attempts
+    await postponeTraces(ctx.db, items.map((item) => item.row.id), new Date(ctx.now().getTime() + delayMs))
+    ctx.log.warn({ step: 'trace-item', code: 'dns_failed', items: items.length, attempt: attempts + 1, retryS: delayMs / 1000 }, 'trace put off')
+  }
+}
+
+async function traceItem(ctx: StepContext, row: UntracedItem): Promise<RoutableItem> {
+  const key = openSubjectKey(ctx, row.id, row.wrapped)
+  const content = openJson(key, 'content', row.sealed) as ItemContent
+  const seen = await lookAtHost(ctx, content.url)
+  const decision = decideCountry({
+    kind: seen.kind,
+    addresses: seen.addresses.map(({ evidence, cdnCountry }) => toRouted(evidence, cdnCountry)),
+    dns: seen.dns,
+    partial: seen.partial,
+    truncated: seen.truncated,
+    lastTry: row.trace_attempts + 1 >= maxTraceAttempts,
+    stated: content.statedCountry ? { country: content.statedCountry.country, by: 'analyst' } : undefined,
+    policy: ctx.policy,
+  })
+  return { row, key, content, decision, evidence: writeEvidence(ctx, seen, decision) }
+}
+
+interface SeenHost {
+  kind: 'name' | 'ipv4' | 'ipv6' | 'onion' | 'none'
+  host: string | null
+  dns: HostingEvidence['dns']
+  partial: boolean
+  truncated: boolean
+  addresses: { evidence: EvidenceAddress; cdnCountry: string | null }[]
+}
+
+async function lookAtHost(ctx: StepContext, url: string | undefined): Promise<SeenHost> {
+  const nothing = { dns: 'not_needed' as const, partial: false, truncated: false, addresses: [] }
+  if (url === undefined) return { kind: 'none', host: null, ...nothing }
+  const { host, kind } = canonicalUrl(url)
+  if (kind === 'onion') return { kind, host, ...nothing }
+  if (kind !== 'name') return { kind, host, ...nothing, addresses: [locate(ctx, host)] }
+  const resolved = await ctx.resolver.resolveHost(host)
+  if (resolved.kind !== 'answered') return { kind, host, ...nothing, dns: resolved.kind }
+  const { partial, truncated } = resolved
+  return { kind, host, dns: 'answered', partial, truncated, addresses: resolved.addresses.slice(0, maxEvidenceAddresses).map((address) => locate(ctx, address)) }
+}
+
+/** Special ranges are told by code before any look-up: free databases answer even for documentation ranges. */
+function locate(ctx: StepContext, text: string): SeenHost['addresses'][number] {
+  const classified = classifyAddress(text)
+  const { address, family } = classified
+  const unknown = { country: null, countrySource: null, asn: null, organisation: null, cdn: false }
+  if (classified.kind === 'special') return { evidence: { address, family, special: classified.range, ...unknown }, cdnCountry: null }
+  const { country, asn, organisation } = ctx.geo.find(address)
+  const network = ctx.cdn.findCdn({ address, asn })
+  const countrySource = country === null ? null : ctx.geo.sources().country
+  return { evidence: { address, family, country, countrySource, asn, organisation, cdn: network !== undefined }, cdnCountry: network?.country ?? null }
+}
+
+function toRouted({ address, special, country, cdn }: EvidenceAddress, cdnCountry: string | null): RoutedAddress {
+  return { address, ...(special === undefined ? {} : { special }), country, cdn, cdnCountry }
+}
+
+function writeEvidence(ctx: StepContext, seen: SeenHost, { country, rule, confidence, flags }: CountryDecision): HostingEvidence {
+  return {
+    host: seen.host,
+    addresses: seen.addresses.map(({ evidence }) => evidence),
+    dns: seen.dns,
+    resolver: 'configured',
+    resolvedAt: ctx.now().toISOString(),
+    flags,
+    decision: { country, rule, confidence },
+  }
+}

@@ -1,0 +1,56 @@
+// Registered client certificates and the idempotency keys of their calls.
+import type { Db, Trx } from './report-store.ts'
+
+export interface ClientRow {
+  fingerprint: string
+  role: string
+  name: string
+  countries: string[]
+  network_wide: boolean
+}
+
+export async function findClientRow(db: Db, fingerprint: string): Promise<ClientRow | undefined> {
+  return db
+    .selectFrom('api_client')
+    .select(['fingerprint', 'role', 'name', 'countries', 'network_wide'])
+    .where('fingerprint', '=', fingerprint)
+    .where('revoked_at', 'is', null)
+    .executeTakeFirst()
+}
+
+/** Registers a certificate; false if it is registered already. */
+export async function insertClient(db: Db, client: ClientRow): Promise<boolean> {
+  const done = await db
+    .insertInto('api_client')
+    .values({ ...client, revoked_at: null })
+    .onConflict((conflict) => conflict.column('fingerprint').doNothing())
+    .executeTakeFirst()
+  return (done.numInsertedOrUpdatedRows ?? 0n) > 0n
+}
+
+export interface KeyUse {
+  client: string
+  key: string
+  requestDigest: Buffer
+  resource: string
+}
+
+/** Claims an Idempotency-Key: undefined if it is new, else what the first call with it was about. */
+export async function claimIdempotencyKey(
+  trx: Trx,
+  use: KeyUse,
+): Promise<{ requestDigest: Buffer; resource: string } | undefined> {
+  const added = await trx
+    .insertInto('idempotency')
+    .values({ client: use.client, key: use.key, request_digest: use.requestDigest, resource: use.resource })
+    .onConflict((conflict) => conflict.columns(['client', 'key']).doNothing())
+    .executeTakeFirst()
+  if ((added.numInsertedOrUpdatedRows ?? 0n) > 0n) return undefined
+  const row = await trx
+    .selectFrom('idempotency')
+    .select(['request_digest', 'resource'])
+    .where('client', '=', use.client)
+    .where('key', '=', use.key)
+    .executeTakeFirstOrThrow()
+  return { requestDigest: row.request_digest, resource: row.resource }
+}

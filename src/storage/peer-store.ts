@@ -1,0 +1,164 @@
+// What a node remembers of its peers: when to try again, who holds the lease, which receipts were exchanged; and what went wrong.
+import { sql } from 'kysely'
+import type { Db, Trx } from './report-store.ts'
+
+export interface PeerState {
+  member: string
+  failures: number
+  failing_since: Date | null
+  retry_at: Date
+  held_reason: string | null
+  last_error: string | null
+  heard_at: Date | null
+}
+
+/** Destinations with something to send that are due and that nobody else is serving. */
+export async function findDueDestinations(db: Db, query: { now: Date; holder: string }): Promise<string[]> {
+  const found = await sql<{ destination: string }>`
+    select destination from (
+      select distinct destination from outbox where batch_id is null
+      union select destination from outbound_batch where receipt is null and withdrawn_at is null
+    ) work left join peer on peer.member = work.destination
+    where coalesce(peer.retry_at <= ${query.now}, true)
+      and coalesce(peer.lease_until <= ${query.now} or peer.lease_holder = ${query.holder}, true)`.execute(db)
+  return found.rows.map((row) => row.destination)
+}
+
+/** Takes or renews the lease on a destination that is due; undefined if another process serves it or it must wait. */
+export async function claimPeer(
+  db: Db,
+  claim: { member: string; holder: string; now: Date; until: Date },
+): Promise<PeerState | undefined> {
+  const found = await sql<PeerState>`
+    insert into peer (member, lease_holder, lease_until, retry_at) values (${claim.member}, ${claim.holder}, ${claim.until}, ${claim.now})
+    on conflict (member) do update set lease_holder = excluded.lease_holder, lease_until = excluded.lease_until
+      where (peer.lease_until is null or peer.lease_until <= ${claim.now} or peer.lease_holder = ${claim.holder}) and peer.retry_at <= ${claim.now}
+    returning member, failures, failing_since, retry_at, held_reason, last_error, heard_at`.execute(db)
+  return found.rows[0]
+}
+
+export async function releasePeer(db: Db, member: string, holder: string): Promise<void> {
+  await db
+    .updateTable('peer')
+    .set({ lease_until: null, lease_holder: null })
+    .where('member', '=', member)
+    .where('lease_holder', '=', holder)
+    .execute()
+}
+
+export async function recordPeerFailure(
+  db: Db,
+  failure: { member: string; error: string; held: boolean; now: Date; retryAt: Date },
+): Promise<void> {
+  await sql`insert into peer (member, failures, failing_since, last_error, held_reason, retry_at)
+    values (${failure.member}, 1, ${failure.now}, ${failure.error}, ${failure.held ? failure.error : null}, ${failure.retryAt})
+    on conflict (member) do update set failures = peer.failures + 1, failing_since = coalesce(peer.failing_since, excluded.failing_since),
+      last_error = excluded.last_error, held_reason = excluded.held_reason, retry_at = excluded.retry_at, lease_until = null`.execute(
+    db,
+  )
+}
+
+export async function recordPeerSuccess(db: Db, member: string): Promise<void> {
+  await sql`update peer set failures = 0, failing_since = null, last_error = null, held_reason = null, heard_at = now()
+    where member = ${member} and failures > 0`.execute(db)
+}
+
+/** Lets a destination be tried now: the peer was heard of, or the directory changed about it. Gives the members that were waiting. */
+export async function clearPeerTimers(db: Db, members: readonly string[], now: Date): Promise<string[]> {
+  if (members.length === 0) return []
+  const cleared = await db
+    .updateTable('peer')
+    .set({ retry_at: now })
+    .where('member', 'in', members)
+    .where('failures', '>', 0)
+    .where('retry_at', '>', now)
+    .returning('member')
+    .execute()
+  return cleared.map((row) => row.member)
+}
+
+/**
+ * Remembers a jti and that the peer was heard of; false if the jti was seen. Durable with the transaction that stores what the call brings:
+ * a crash that loses it also loses the storing, and then the repetition is the first time.
+ */
+export async function rememberProof(
+  db: Db,
+  proof: { issuer: string; jti: string; expiresAt: Date; now: Date },
+): Promise<{ isNew: boolean; wasWaiting: boolean }> {
+  return db.transaction().execute(async (trx) => {
+    await sql`set local synchronous_commit = off`.execute(trx)
+    const found = await sql<{ is_new: boolean; was_waiting: boolean }>`
+      with remembered as (
+        insert into seen_proof (issuer, jti, expires_at) values (${proof.issuer}, ${proof.jti}, ${proof.expiresAt}) on conflict do nothing returning 1
+      ), heard as (
+        update peer set heard_at = ${proof.now}, retry_at = least(retry_at, ${proof.now}) where member = ${proof.issuer} and exists (select from remembered)
+          and (failures > 0 or heard_at is null or heard_at < ${proof.now}::timestamptz - interval '10 seconds') returning failures
+      )
+      select exists (select from remembered) as is_new, exists (select from heard where failures > 0) as was_waiting`.execute(trx)
+    return { isNew: found.rows[0]?.is_new === true, wasWaiting: found.rows[0]?.was_waiting === true }
+  })
+}
+
+export async function forgetExpiredProofs(db: Db, before: Date): Promise<void> {
+  await db.deleteFrom('seen_proof').where('expires_at', '<', before).execute()
+}
+
+/** Locks what we know of a peer, and gives the digest of the last receipt that we gave it. */
+export async function lockReceiptChain(trx: Trx, member: string): Promise<string | null> {
+  const found = await sql<{ last_receipt_given: string | null }>`
+    insert into peer (member) values (${member}) on conflict (member) do update set member = excluded.member returning last_receipt_given`.execute(
+    trx,
+  )
+  return found.rows[0]?.last_receipt_given ?? null
+}
+
+export async function recordReceiptGiven(trx: Trx, member: string, receiptDigest: string): Promise<void> {
+  await trx.updateTable('peer').set({ last_receipt_given: receiptDigest }).where('member', '=', member).execute()
+}
+
+/** Records the last receipt that a peer gave us; gives the one before. */
+export async function recordReceiptTaken(trx: Trx, member: string, receiptDigest: string): Promise<string | null> {
+  const found = await sql<{ before: string | null }>`
+    with before as (select last_receipt_taken from peer where member = ${member} for update)
+    update peer set last_receipt_taken = ${receiptDigest} where member = ${member}
+    returning (select last_receipt_taken from before) as before`.execute(trx)
+  return found.rows[0]?.before ?? null
+}
+
+/** Counts a refused call or a broken promise of a peer, per minute: a flood fills a counter, not the disk. */
+export async function countSecurityEvent(
+  db: Db,
+  event: { at: Date; fingerprint: string; member: string; code: string; trace: string },
+): Promise<void> {
+  const minute = new Date(Math.floor(event.at.getTime() / 60_000) * 60_000)
+  await sql`insert into security_event (minute, fingerprint, member, code, trace)
+    values (${minute}, ${event.fingerprint}, ${event.member}, ${event.code}, ${event.trace})
+    on conflict (minute, fingerprint, code) do update set count = security_event.count + 1`.execute(db)
+}
+
+/** One line per peer for the operator. */
+export async function findPeerStates(db: Db) {
+  const found = await sql<PeerState & { waiting: number; in_flight: number }>`
+    select coalesce(peer.member, work.destination) as member, coalesce(failures, 0) as failures, failing_since, retry_at, held_reason, last_error, heard_at,
+      coalesce(waiting, 0)::int as waiting, coalesce(in_flight, 0)::int as in_flight
+    from peer full join (
+      select destination, sum(waiting) as waiting, sum(in_flight) as in_flight from (
+        select destination, count(*) as waiting, 0 as in_flight from outbox where batch_id is null group by destination
+        union all select destination, 0, size from outbound_batch where receipt is null and withdrawn_at is null
+      ) each group by destination
+    ) work on work.destination = peer.member order by 1`.execute(db)
+  return found.rows
+}
+
+export async function findRecentSecurityEvents(db: Db, since: Date): Promise<{ code: string; member: string; count: number }[]> {
+  const found = await sql<{ code: string; member: string; count: number }>`
+    select code, member, sum(count)::int as count from security_event where minute >= ${since} group by code, member order by code, member`.execute(
+    db,
+  )
+  return found.rows
+}
+
+export async function countQuarantined(db: Db): Promise<number> {
+  const found = await sql<{ count: number }>`select count(*)::int as count from quarantine where resolved_at is null`.execute(db)
+  return found.rows[0]?.count ?? 0
+}

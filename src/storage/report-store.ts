@@ -1,0 +1,284 @@
+// Reports, items and what was found and done with them. Bulk in, one statement per table; texts come in sealed.
+import { type Kysely, type Selectable, sql, type Transaction } from 'kysely'
+import { booleanArray, byteaArray, intArray, textArray, uuidArray } from './binary-array.ts'
+import type { ItemTable, ReportTable, Tables } from './tables.ts'
+
+export type ReportRow = Selectable<ReportTable>
+export type ItemRow = Selectable<ItemTable>
+export type Db = Kysely<Tables>
+export type Trx = Transaction<Tables>
+
+export type NewReport = Omit<ReportRow, 'created_at'>
+
+/** A new item: as submitted (state received) or as handed over (state delivered, with its route). */
+export interface NewItem {
+  id: string
+  reportId: string
+  position: number
+  contentType: string
+  isSource: boolean
+  urlKey: Buffer | null
+  state: 'received' | 'delivered'
+  owner: string
+  handedBy: string | null
+  via: readonly string[]
+  hostingCountry: string | null
+  assignedCountry: string | null
+  routeRule: string | null
+  sealed: Buffer
+  evidence: Buffer | null
+  wrappedKey: Buffer
+}
+
+/** Adds reports that are not there yet; gives the ids that were new. */
+export async function insertReports(trx: Trx, reports: readonly NewReport[]): Promise<Set<string>> {
+  const texts = (pick: (report: NewReport) => string | null) => textArray(reports.map(pick))
+  const added = await sql<{ id: string }>`
+    insert into report (id, origin, received_at, source, source_item, site_type, commerciality, payment_methods, handling, sealed, content_digest)
+    select id, origin, received_at::timestamptz, source, source_item, site_type, commerciality,
+      case when payment_methods = '' then '{}' else string_to_array(payment_methods, ',') end, handling, sealed, content_digest
+    from unnest(${uuidArray(reports.map((report) => report.id))}::uuid[], ${texts((report) => report.origin)}::text[],
+      ${texts((report) => report.received_at.toISOString())}::text[], ${texts((report) => report.source)}::text[],
+      ${uuidArray(reports.map((report) => report.source_item))}::uuid[], ${texts((report) => report.site_type)}::text[],
+      ${texts((report) => report.commerciality)}::text[], ${texts((report) => report.payment_methods.join(','))}::text[],
+      ${texts((report) => report.handling)}::text[], ${byteaArray(reports.map((report) => report.sealed))}::bytea[],
+      ${byteaArray(reports.map((report) => report.content_digest))}::bytea[])
+      as t (id, origin, received_at, source, source_item, site_type, commerciality, payment_methods, handling, sealed, content_digest)
+    on conflict (id) do nothing returning id`.execute(trx)
+  return new Set(added.rows.map((row) => row.id))
+}
+
+export async function insertSubjectKeys(trx: Trx, keys: readonly { subject: string; wrapped: Buffer }[]): Promise<void> {
+  await sql`insert into subject_key (subject, wrapped) select * from unnest(${uuidArray(keys.map((each) => each.subject))}::uuid[],
+    ${byteaArray(keys.map((each) => each.wrapped))}::bytea[]) on conflict do nothing`.execute(trx)
+}
+
+/** Adds items with their sealed contents and keys. Throws a unique violation when an id is taken. */
+export async function insertItems(trx: Trx, items: readonly NewItem[]): Promise<void> {
+  const ids = uuidArray(items.map((item) => item.id))
+  await sql`
+    with content as (
+      insert into item_content (item_id, sealed, evidence)
+      select * from unnest(${ids}::uuid[], ${byteaArray(items.map((item) => item.sealed))}::bytea[], ${byteaArray(items.map((item) => item.evidence))}::bytea[])
+    ), keys as (
+      insert into subject_key (subject, wrapped) select * from unnest(${ids}::uuid[], ${byteaArray(items.map((item) => item.wrappedKey))}::bytea[])
+    )
+    insert into item (id, report_id, position, content_type, is_source, url_key, state, owner, handed_by, via, hosting_country, assigned_country, route_rule)
+    select id, report_id, position, content_type, is_source, url_key, state, owner, handed_by,
+      case when via = '' then '{}' else string_to_array(via, ',') end, hosting_country, assigned_country, route_rule
+    from unnest(${ids}::uuid[], ${uuidArray(items.map((item) => item.reportId))}::uuid[], ${intArray(items.map((item) => item.position))}::int[],
+      ${textArray(items.map((item) => item.contentType))}::text[], ${booleanArray(items.map((item) => item.isSource))}::boolean[],
+      ${byteaArray(items.map((item) => item.urlKey))}::bytea[], ${textArray(items.map((item) => item.state))}::text[],
+      ${textArray(items.map((item) => item.owner))}::text[], ${textArray(items.map((item) => item.handedBy))}::text[],
+      ${textArray(items.map((item) => item.via.join(',')))}::text[], ${textArray(items.map((item) => item.hostingCountry))}::text[],
+      ${textArray(items.map((item) => item.assignedCountry))}::text[], ${textArray(items.map((item) => item.routeRule))}::text[])
+      with ordinality as t (id, report_id, position, content_type, is_source, url_key, state, owner, handed_by, via, hosting_country, assigned_country, route_rule, place)
+    order by place`.execute(trx)
+}
+
+export async function findReportRow(db: Db, id: string): Promise<ReportRow | undefined> {
+  return db.selectFrom('report').selectAll().where('id', '=', id).executeTakeFirst()
+}
+
+export async function findReportRows(db: Db, ids: readonly string[]): Promise<Map<string, ReportRow>> {
+  const found = await sql<ReportRow>`select * from report where id = any(${uuidArray(ids)}::uuid[])`.execute(db)
+  return new Map(found.rows.map((row) => [row.id, row]))
+}
+
+/** Which of these item ids this node holds. */
+export async function findItemRows(db: Db, ids: readonly string[]): Promise<Map<string, ItemRow>> {
+  const found = await sql<ItemRow>`select * from item where id = any(${uuidArray(ids)}::uuid[])`.execute(db)
+  return new Map(found.rows.map((row) => [row.id, row]))
+}
+
+/** The same, locked for a change, in the order of their ids so that no two changes wait for each other in a circle. */
+export async function lockItemRows(trx: Trx, ids: readonly string[]): Promise<Map<string, ItemRow>> {
+  const found = await sql<ItemRow>`select * from item where id = any(${uuidArray(ids)}::uuid[]) order by id for update`.execute(
+    trx,
+  )
+  return new Map(found.rows.map((row) => [row.id, row]))
+}
+
+export async function findItemIdsOfReport(db: Db, reportId: string): Promise<string[]> {
+  const found = await db
+    .selectFrom('item')
+    .select('id')
+    .where('report_id', '=', reportId)
+    .orderBy('position')
+    .orderBy('id')
+    .execute()
+  return found.map((row) => row.id)
+}
+
+export async function findQueue(
+  db: Db,
+  query: { state: string | undefined; after: number; limit: number },
+): Promise<{ id: string; state_seq: number }[]> {
+  let select = db
+    .selectFrom('item')
+    .select(['id', 'state_seq'])
+    .where('state_seq', '>', query.after)
+    .orderBy('state_seq')
+    .limit(query.limit)
+  if (query.state) select = select.where('state', '=', query.state)
+  return select.execute()
+}
+
+/** Everything that belongs to these items, to show them whole. */
+export async function findItemParts(db: Db, ids: readonly string[]) {
+  const wanted = uuidArray(ids)
+  const items = await sql<
+    ItemRow & {
+      origin: string
+      sealed: Buffer | null
+      evidence: Buffer | null
+      owner_reference: Buffer | null
+      wrapped: Buffer | null
+    }
+  >`
+    select item.*, report.origin, c.sealed, c.evidence, c.owner_reference, k.wrapped from item
+    join report on report.id = item.report_id
+    left join item_content c on c.item_id = item.id left join subject_key k on k.subject = item.id
+    where item.id = any(${wanted}::uuid[])`.execute(db)
+  const assessments = await sql<{ item_id: string; record: unknown }>`
+    select item_id, record from assessment where item_id = any(${wanted}::uuid[]) order by position`.execute(db)
+  const actions = await sql<{ item_id: string; record: unknown }>`
+    select item_id, record from action where item_id = any(${wanted}::uuid[]) order by position`.execute(db)
+  return { items: items.rows, assessments: assessments.rows, actions: actions.rows }
+}
+
+export async function findWrappedKeys(db: Db, subjects: readonly string[]): Promise<Map<string, Buffer>> {
+  const found = await sql<{
+    subject: string
+    wrapped: Buffer
+  }>`select subject, wrapped from subject_key where subject = any(${uuidArray(subjects)}::uuid[])`.execute(db)
+  return new Map(found.rows.map((row) => [row.subject, row.wrapped]))
+}
+
+/** An item that waits for its trace, with what the tracer needs. */
+export interface UntracedItem {
+  id: string
+  report_id: string
+  content_type: string
+  is_source: boolean
+  trace_attempts: number
+  sealed: Buffer
+  wrapped: Buffer
+}
+
+/** Items that were received and are due. Not locked: whoever records first wins, the other finds the state changed. */
+export async function findUntraced(db: Db, query: { now: Date; limit: number }): Promise<UntracedItem[]> {
+  const found = await sql<UntracedItem>`
+    select item.id, item.report_id, item.content_type, item.is_source, item.trace_attempts, c.sealed, k.wrapped
+    from (select * from item where state = 'received' and trace_due_at <= ${query.now} order by state_seq limit ${query.limit}) item
+    join item_content c on c.item_id = item.id join subject_key k on k.subject = item.id
+    where c.sealed is not null order by item.state_seq`.execute(db)
+  return found.rows
+}
+
+export interface TracedRow {
+  id: string
+  state: string
+  hostingCountry: string | null
+  assignedCountry: string | null
+  handedTo: string | null
+  routeRule: string
+  routeFlags: readonly string[]
+  evidence: Buffer
+}
+
+/** Records traces and routes of items that are still `received`; gives the ids that were. */
+export async function recordTraces(trx: Trx, rows: readonly TracedRow[]): Promise<Set<string>> {
+  const ids = uuidArray(rows.map((row) => row.id))
+  const changed = await sql<{ id: string }>`
+    update item set state = t.state, hosting_country = t.hosting_country, assigned_country = t.assigned_country, handed_to = t.handed_to, route_rule = t.route_rule,
+      route_flags = case when t.route_flags = '' then '{}' else string_to_array(t.route_flags, ',') end,
+      state_seq = nextval('state_seq'), changed_at = now()
+    from unnest(${ids}::uuid[], ${textArray(rows.map((row) => row.state))}::text[], ${textArray(rows.map((row) => row.hostingCountry))}::text[],
+      ${textArray(rows.map((row) => row.assignedCountry))}::text[], ${textArray(rows.map((row) => row.handedTo))}::text[],
+      ${textArray(rows.map((row) => row.routeRule))}::text[], ${textArray(rows.map((row) => row.routeFlags.join(',')))}::text[])
+      as t (id, state, hosting_country, assigned_country, handed_to, route_rule, route_flags)
+    where item.id = t.id and item.state = 'received' returning item.id`.execute(trx)
+  await sql`update item_content set evidence = t.evidence
+    from unnest(${ids}::uuid[], ${byteaArray(rows.map((row) => row.evidence))}::bytea[]) as t (id, evidence) where item_content.item_id = t.id`.execute(
+    trx,
+  )
+  return new Set(changed.rows.map((row) => row.id))
+}
+
+/** Puts traces off, after a resolver that failed. */
+export async function postponeTraces(db: Db, ids: readonly string[], dueAt: Date): Promise<void> {
+  await sql`update item set trace_attempts = trace_attempts + 1, trace_due_at = ${dueAt} where id = any(${uuidArray(ids)}::uuid[]) and state = 'received'`.execute(
+    db,
+  )
+}
+
+/** Moves items from one state to another; gives those that were in it. */
+export async function moveItems(
+  trx: Trx,
+  ids: readonly string[],
+  change: { from: readonly string[]; to: string; owner?: string; flag?: string },
+): Promise<Set<string>> {
+  const changed = await sql<{ id: string }>`
+    update item set state = ${change.to}, owner = coalesce(${change.owner ?? null}::text, owner), state_seq = nextval('state_seq'), changed_at = now(),
+      route_flags = case when ${change.flag ?? null}::text is null then route_flags else array_append(route_flags, ${change.flag ?? null}::text) end
+    where id = any(${uuidArray(ids)}::uuid[]) and state = any(${textArray(change.from)}::text[]) returning id`.execute(trx)
+  return new Set(changed.rows.map((row) => row.id))
+}
+
+/** Hosting country of each item: what decides which liaison sees an entry about it. */
+export async function findHostingCountries(db: Db, ids: readonly string[]): Promise<Map<string, string | undefined>> {
+  const found = await sql<{ id: string; hosting_country: string | null }>`select id, hosting_country from item where id = any(${uuidArray(ids)}::uuid[])`.execute(db)
+  return new Map(found.rows.map((row) => [row.id, row.hosting_country ?? undefined]))
+}
+
+/** Changes one item whose row is locked. */
+export async function updateItem(
+  trx: Trx,
+  id: string,
+  change: { state: string; owner?: string; outcome?: string | null; refusal?: string | null },
+): Promise<void> {
+  await trx
+    .updateTable('item')
+    .set({ ...change, state_seq: sql<number>`nextval('state_seq')`, changed_at: sql<Date>`now()` })
+    .where('id', '=', id)
+    .execute()
+}
+
+export async function updateOwnerReference(trx: Trx, id: string, sealed: Buffer): Promise<void> {
+  await trx.updateTable('item_content').set({ owner_reference: sealed }).where('item_id', '=', id).execute()
+}
+
+/** Adds an assessment; false if its id is there already. */
+export async function insertAssessment(
+  trx: Trx,
+  row: { id: string; itemId: string; member: string; record: unknown },
+): Promise<boolean> {
+  const done = await trx
+    .insertInto('assessment')
+    .values({ id: row.id, item_id: row.itemId, member: row.member, record: JSON.stringify(row.record) })
+    .onConflict((conflict) => conflict.column('id').doNothing())
+    .executeTakeFirst()
+  return (done.numInsertedOrUpdatedRows ?? 0n) > 0n
+}
+
+/** Adds an action; false if its id is there already. */
+export async function insertAction(
+  trx: Trx,
+  row: { id: string; itemId: string; member: string; action: string; record: unknown },
+): Promise<boolean> {
+  const done = await trx
+    .insertInto('action')
+    .values({ id: row.id, item_id: row.itemId, member: row.member, action: row.action, record: JSON.stringify(row.record) })
+    .onConflict((conflict) => conflict.column('id').doNothing())
+    .executeTakeFirst()
+  return (done.numInsertedOrUpdatedRows ?? 0n) > 0n
+}
+
+export async function countItemsByState(db: Db): Promise<Record<string, number>> {
+  const found = await sql<{
+    state: string
+    count: number
+  }>`select state, count(*)::int as count from item group by state`.execute(db)
+  return Object.fromEntries(found.rows.map((row) => [row.state, row.count]))
+}
