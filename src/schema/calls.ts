@@ -4,7 +4,8 @@ import { ItemState } from './code-lists.ts'
 import { sha256Digest, uuidv7 } from './forms.ts'
 
 const closed = { additionalProperties: false } as const
-const number = (description: string) => Type.String({ pattern: '^[1-9][0-9]{0,14}$', description: `${description} A decimal number.` })
+const number = (description: string) =>
+  Type.String({ pattern: '^[1-9][0-9]{0,14}$', description: `${description} A decimal number.` })
 
 export const ReportPath = Type.Object({ id: uuidv7('Id of the report.') }, closed)
 export const ItemPath = Type.Object({ id: uuidv7('Id of the item.') }, closed)
@@ -15,7 +16,9 @@ export const RootPath = Type.Object({ number: number('Number of the root.') }, c
 export const ItemQuery = Type.Object(
   {
     state: Type.Optional(ItemState),
-    after: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$', description: 'Cursor of the page before: its `next`.' })),
+    after: Type.Optional(
+      Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$', description: 'Cursor of the page before: its `next`.' }),
+    ),
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, description: 'Items on a page, 1 to 1,000. Default 100.' })),
   },
   closed,
@@ -24,7 +27,11 @@ export type ItemQuery = Static<typeof ItemQuery>
 
 export const IdempotencyHeader = Type.Object({
   'idempotency-key': Type.Optional(
-    Type.String({ pattern: '^[!-~]{1,128}$', description: 'Chosen by the client, 1 to 128 visible ASCII characters: the same call with the same key is done once, and answered again.' }),
+    Type.String({
+      pattern: '^[!-~]{1,128}$',
+      description:
+        'Chosen by the client, 1 to 128 visible ASCII characters: the same call with the same key is done once, and answered again.',
+    }),
   ),
 })
 
@@ -53,7 +60,10 @@ export const CapabilitiesClaims = Type.Object(
     aud: Type.String({ pattern: '^[a-z0-9-]{2,40}$', description: 'The asking member.' }),
     iat: Type.Integer({ minimum: 0, description: 'NumericDate: the server time.' }),
     exp: Type.Integer({ minimum: 0, description: 'NumericDate.' }),
-    versions: Type.Array(Type.Integer({ minimum: 1, description: 'A version of the protocol.' }), { minItems: 1, description: 'Versions served.' }),
+    versions: Type.Array(Type.Integer({ minimum: 1, description: 'A version of the protocol.' }), {
+      minItems: 1,
+      description: 'Versions served.',
+    }),
     limits: Type.Object(
       {
         maxMessages: Type.Integer({ minimum: 1, description: 'Most messages in one batch.' }),

@@ -11,7 +11,8 @@ export const PeerStatus = Type.Object(
   {
     member: memberId('The peer.'),
     state: Type.Enum(['open', 'backing_off', 'probing', 'held'], {
-      description: 'open: delivery runs; backing_off: it failed and waits for retryAt; probing: one ping and one message are tried; held: a person must decide.',
+      description:
+        'open: delivery runs; backing_off: it failed and waits for retryAt; probing: one ping and one message are tried; held: a person must decide.',
     }),
     waiting: count('Messages that wait for this peer.'),
     oldestWaitingAt: orNull(timestamp('Since when the oldest of them waits; null if none does.')),
@@ -39,12 +40,18 @@ export const Status = Type.Object(
     ),
     peers: Type.Array(PeerStatus, { description: 'Every other member that messages go to, by id.' }),
     items: Type.Array(
-      Type.Object({ state: ItemState, count: count('Items in this state.') }, { ...closed, description: 'How many items are in one state.' }),
+      Type.Object(
+        { state: ItemState, count: count('Items in this state.') },
+        { ...closed, description: 'How many items are in one state.' },
+      ),
       { description: 'Items by state; a state without items is absent.' },
     ),
     quarantined: count('Messages that a peer rejected and a person has not yet looked at.'),
     securityEvents: Type.Array(
-      Type.Object({ code: code('Code of the refusal or alarm.'), count: count('How often.') }, { ...closed, description: 'How often one thing was refused.' }),
+      Type.Object(
+        { code: code('Code of the refusal or alarm.'), count: count('How often.') },
+        { ...closed, description: 'How often one thing was refused.' },
+      ),
       { description: 'Refusals and alarms of the last 24 hours, by code.' },
     ),
   },

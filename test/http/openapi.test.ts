@@ -1,0 +1,80 @@
+// The published document says what the server does: same routes, same schemas, examples that validate, every operation described.
+
+import Ajv from 'ajv/dist/2020.js'
+import t from 'tap'
+import { renderOpenapi, writeOpenapi } from '#commands/write-openapi.ts'
+import { errorCodes } from '#errors.ts'
+
+const document = JSON.parse(await renderOpenapi())
+const operations = Object.entries<Record<string, Record<string, unknown>>>(document.paths).flatMap(([path, methods]) =>
+  Object.entries(methods).map(([method, operation]) => ({
+    name: `${method} ${path}`,
+    operation: operation as Record<string, never>,
+  })),
+)
+
+t.test('the committed file is what the program makes', async (t) => {
+  t.equal(await writeOpenapi({ check: true }), 'current')
+  t.equal(await renderOpenapi(), await renderOpenapi(), 'the same each time')
+})
+
+t.test('every operation has an id, a summary, a description, a tag and its refusals by code', (t) => {
+  t.equal(new Set(operations.map(({ operation }) => operation['operationId'])).size, operations.length)
+  for (const { name, operation } of operations) {
+    for (const field of ['operationId', 'summary', 'description', 'tags']) t.ok(operation[field], `${name} ${field}`)
+    for (const [status, response] of Object.entries<{ description: string }>(operation['responses'] ?? {})) {
+      if (Number(status) < 400) continue
+      const codes = [...response.description.matchAll(/`([a-z_]+)`/g)].map(([, code]) => code as keyof typeof errorCodes)
+      t.ok(codes.length > 0 && codes.every((code) => errorCodes[code].status === Number(status)), `${name} ${status}`)
+    }
+  }
+  t.end()
+})
+
+t.test('every field of every schema is described', (t) => {
+  const bare: string[] = []
+  // biome-ignore lint/suspicious/noExplicitAny: any part of a JSON document
+  const look = (schema: any, at: string): void => {
+    for (const [name, part] of Object.entries<any>(schema?.properties ?? {})) {
+      const inner = part.anyOf?.[0] ?? part
+      if (!part.description && !inner.description && !inner.$ref) bare.push(`${at}/${name}`)
+      look(inner, `${at}/${name}`)
+      look(inner.items, `${at}/${name}/items`)
+    }
+  }
+  for (const [name, schema] of Object.entries(document.components.schemas)) look(schema, name)
+  t.strictSame(bare, [])
+  t.end()
+})
+
+t.test('every example validates, and holds reserved names and addresses only', (t) => {
+  const ajv = new Ajv.default({ strict: false, validateFormats: false })
+  ajv.addSchema({ $id: 'api', components: document.components })
+  let examples = 0
+  const check = ({ schema, example }: { schema: object; example?: unknown }, name: string) => {
+    if (example === undefined) return
+    examples++
+    const validate = ajv.compile(JSON.parse(JSON.stringify(schema).replaceAll('"#/', '"api#/')))
+    t.ok(validate(example), `${name}: ${ajv.errorsText(validate.errors)}`)
+    for (const [, host] of JSON.stringify(example).matchAll(/https?:\/\/([^/"]+)/g)) t.match(host, /\.example$/)
+  }
+  for (const { name, operation } of operations) {
+    const answers = Object.values<{ content?: object }>(operation['responses'] ?? {})
+    for (const { content = {} } of [operation['requestBody'] ?? {}, ...answers] as { content?: object }[])
+      for (const media of Object.values(content)) check(media, name)
+  }
+  t.ok(examples > 50, `${examples} examples`)
+  t.end()
+})
+
+t.test('no reference is left without its target, and mutual TLS is asked for everywhere', (t) => {
+  for (const [, name = ''] of JSON.stringify(document).matchAll(/"\$ref":"#\/components\/schemas\/([^"]+)"/g))
+    t.ok(document.components.schemas[name], name)
+  t.notMatch(JSON.stringify(document), /"\$ref":"(?!#\/components\/schemas\/)/)
+  t.match(document, {
+    openapi: '3.1.0',
+    security: [{ clientCertificate: [] }],
+    components: { securitySchemes: { clientCertificate: { type: 'mutualTLS' } } },
+  })
+  t.end()
+})
