@@ -10,7 +10,7 @@ import { type Fault, readFault, renderProblem } from './problem.ts'
 import type { RefusalFlood } from './refusal-flood.ts'
 import type { Steps } from './steps-table.ts'
 
-export const federationPrefix = '/federation/'
+const federationPrefix = '/federation/'
 const proofHeader = 'crossline-proof'
 
 /** What an answer to a refused request works with. */

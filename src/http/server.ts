@@ -118,6 +118,8 @@ function createApp({
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false, allErrors: false } },
     clientErrorHandler: answerBrokenHttp,
     frameworkErrors: (error, request, reply) => {
+      // No hook runs for it, so its line is written here.
+      log.info({ trace: request.id, route: 'none', method: request.method, status: 400, code: 'malformed_request' }, 'request')
       answers.answer(error, request, reply as FastifyReply).catch(() => request.raw.destroy())
     },
   }).withTypeProvider() as unknown as App

@@ -15,7 +15,7 @@ function capture() {
   return { lines, log: createLogger({ level: 'info', destination }) }
 }
 
-t.test('a value under a secret name is censored down to three levels', (t) => {
+t.test('a value under a secret name is censored at every depth, in lists and bindings too', (t) => {
   const { lines, log } = capture()
   const secrets = {
     url: 'marker',
@@ -30,9 +30,19 @@ t.test('a value under a secret name is censored down to three levels', (t) => {
     key: 'marker',
     authorization: 'marker',
   }
+  log.child({ ...secrets }).info(
+    {
+      list: [{ Password: 'marker', at: new Date(0) }],
+      socket: new (class {
+        url = 'marker'
+      })(),
+      error: { message: 'marker' },
+    },
+    'list',
+  )
   log.info({ ...secrets, report: { ...secrets, item: { ...secrets, deeper: secrets } }, state: 'sent' }, 'item')
   t.notMatch(lines.join(''), /marker/)
-  t.match(JSON.parse(lines[0] ?? ''), {
+  t.match(JSON.parse(lines[1] ?? ''), {
     url: '[redacted]',
     report: { item: { deeper: { memo: '[redacted]' } } },
     state: 'sent',

@@ -1,7 +1,7 @@
 // The published document says what the server does: same routes, same schemas, examples that validate, every operation described.
 
-import Ajv from 'ajv/dist/2020.js'
 import t from 'tap'
+import { Compile } from 'typebox/schema'
 import { renderOpenapi, writeOpenapi } from '#commands/write-openapi.ts'
 import { errorCodes } from '#errors.ts'
 
@@ -34,8 +34,9 @@ t.test('every operation has an id, a summary, a description, a tag and its refus
 t.test('every field of every schema is described', (t) => {
   const bare: string[] = []
   // biome-ignore lint/suspicious/noExplicitAny: any part of a JSON document
-  const look = (schema: any, at: string): void => {
-    for (const [name, part] of Object.entries<any>(schema?.properties ?? {})) {
+  type Loose = any
+  const look = (schema: Loose, at: string): void => {
+    for (const [name, part] of Object.entries<Loose>(schema?.properties ?? {})) {
       const inner = part.anyOf?.[0] ?? part
       if (!part.description && !inner.description && !inner.$ref) bare.push(`${at}/${name}`)
       look(inner, `${at}/${name}`)
@@ -48,14 +49,13 @@ t.test('every field of every schema is described', (t) => {
 })
 
 t.test('every example validates, and holds reserved names and addresses only', (t) => {
-  const ajv = new Ajv.default({ strict: false, validateFormats: false })
-  ajv.addSchema({ $id: 'api', components: document.components })
   let examples = 0
-  const check = ({ schema, example }: { schema: object; example?: unknown }, name: string) => {
+  const check = ({ schema, example }: { schema: object; example?: object }, name: string) => {
     if (example === undefined) return
     examples++
-    const validate = ajv.compile(JSON.parse(JSON.stringify(schema).replaceAll('"#/', '"api#/')))
-    t.ok(validate(example), `${name}: ${ajv.errorsText(validate.errors)}`)
+    const validator = Compile({ ...schema, components: document.components })
+    t.ok(validator.Check(example), `${name}: ${JSON.stringify(validator.Errors(example)[1])}`)
+    t.notOk(validator.Check({ ...example, unknownField: 1 }), `${name} would notice`)
     for (const [, host] of JSON.stringify(example).matchAll(/https?:\/\/([^/"]+)/g)) t.match(host, /\.example$/)
   }
   for (const { name, operation } of operations) {

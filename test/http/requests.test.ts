@@ -68,6 +68,11 @@ t.test('a path that is no URL is a malformed request', async (t) => {
   })
 })
 
+t.test('it has its log line too', (t) => {
+  t.match(node.lines.filter((line) => line.includes('"route":"none"')).at(-1), /"status":400,"code":"malformed_request"/)
+  t.end()
+})
+
 t.test('only JSON is taken, uncompressed', async (t) => {
   const body = JSON.stringify(bodyOf('acceptItem'))
   for (const type of [

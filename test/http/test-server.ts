@@ -79,7 +79,7 @@ export interface Seen {
   queries: unknown[]
 }
 
-export function memorySteps(seen: Seen, clients: Map<string, ApiClient>): Steps {
+function memorySteps(seen: Seen, clients: Map<string, ApiClient>): Steps {
   const item = answerExamples['getItem'] as Item
   const change = async (_id: string, _input: unknown, caller: Caller) => {
     seen.callers.push(caller)
