@@ -18,3 +18,10 @@ begin
 end $$;
 grant usage on schema crossline to crossline_service, crossline_reader, crossline_eraser;
 grant select on crossline.migration_window to crossline_service;
+
+-- Which windows stand in the audit log: the node adds each before it serves.
+create table crossline.migration_window_record (
+  window_id bigint primary key references crossline.migration_window,
+  recorded_at timestamptz not null default clock_timestamp()
+);
+grant select, insert (window_id) on crossline.migration_window_record to crossline_service;

@@ -46,6 +46,7 @@ export async function admitCall(ctx: StepContext, call: IncomingCall): Promise<A
 /** Certificate and status only: `capabilities` carries no proof. */
 export function admitMember(ctx: StepContext, { certificate }: Pick<IncomingCall, 'certificate'>): { member: string; fingerprint: string } {
   if (!certificate) throw new CrosslineError('not_a_member')
+  if (ctx.directoryAge() === 'expired') throw new CrosslineError('maintenance', { detail: 'The directory of this node has expired.', retryAfterS: 300 })
   const fingerprint = fingerprintOf(certificate)
   const found = ctx.directory().findMemberByFingerprint(fingerprint, ctx.now())
   if (!found || found.member.id === ctx.self) throw new CrosslineError('not_a_member')

@@ -32,6 +32,8 @@ export async function callPeer(ctx: StepContext, call: OutboundCall): Promise<Ca
   const peer = ctx.directory().findMember(call.member)
   const endpoint = peer?.endpoints.find(({ use }) => use === 'federation')
   if (!peer || !endpoint || !ctx.directory().mayExchange(ctx.self, peer.id)) return { kind: 'unreachable', reason: 'not_in_directory' }
+  // Nothing but a newer directory is asked for under one that has expired.
+  if (ctx.directoryAge() === 'expired' && !call.path.startsWith('/federation/v1/directory')) return { kind: 'unreachable', reason: 'directory_expired' }
   const proof = call.proof ?? (await proveCall(ctx, call))
   const answer = await ctx.peers.call({
     url: endpoint.url,

@@ -45,7 +45,7 @@ export interface Recording {
 /** Writes a change that the rules allowed. The item's row is locked. */
 export async function recordChange(ctx: StepContext, trx: Trx, recording: Recording): Promise<void> {
   await writeChange(trx, recording, ctx.self)
-  await appendAudit(ctx, trx, writeEntries(recording))
+  await appendAudit(ctx, trx, writeEntries(recording, ctx.self))
 }
 
 async function writeChange(trx: Trx, { row, key, change, member }: Recording, self: string): Promise<void> {
@@ -76,8 +76,9 @@ const changeEvents: Record<Change['kind'], AuditEvent> = {
   act: 'action.recorded',
 }
 
-function writeEntries({ row, key, change, actor, member, trace, peer, message }: Recording): NewEntry[] {
-  const common = { subject: key, from: member, country: row.hosting_country ?? undefined, actor, peer }
+function writeEntries({ row, key, change, actor, member, trace, peer, message }: Recording, self: string): NewEntry[] {
+  const to = member === self ? undefined : self
+  const common = { subject: key, from: member, to, country: row.hosting_country ?? undefined, actor, peer }
   const item = { id: row.id, report: row.report_id }
   const facts = { ...factsOf(change), ...(message === undefined ? {} : { message }) }
   const entries: NewEntry[] = [{ ...common, event: changeEvents[change.kind], payload: { item, facts, trace } }]

@@ -1,11 +1,11 @@
 // What every step works with: made once by node.ts, handed to each step, never changed by one.
-import type { Kysely } from 'kysely'
-import type { Logger } from 'pino'
 import type { GeoDatabase } from '#clients/geo-database.ts'
 import type { PeerClient } from '#clients/peer-client.ts'
 import type { Resolver } from '#clients/resolver.ts'
+import type { DirectoryAge } from '#domain/directory-rules.ts'
 import type { HeldDirectory } from '#domain/held-directory.ts'
-import type { Tables } from '#storage/tables.ts'
+import type { Logger } from '#log.ts'
+import type { Database } from '#storage/database.ts'
 import type { CdnList } from '#clients/cdn-ranges.ts'
 import type { SigningKey } from '#crypto/keys.ts'
 import type { DerivedKeys } from '#crypto/sealed-text.ts'
@@ -14,18 +14,20 @@ import type { DerivedKeys } from '#crypto/sealed-text.ts'
 export type Wake = 'trace' | 'deliver'
 
 export interface StepContext {
-  /** This node's member id and its home countries. */
+  /** This node's member id, and its home countries by the directory. */
   self: string
-  homeCountries: string[]
-  db: Kysely<Tables>
+  readonly homeCountries: readonly string[]
+  db: Database
   /** Keys derived from the node's master key: sealing at rest, pseudonyms, keyed hashes. */
   keys: DerivedKeys
   /** The key that signs proofs, receipts and errors now; reloaded with its file. */
   signingKey(): SigningKey
   /** base64url SHA-256 of the certificate that this node presents now. */
   certificateFingerprint(): string
-  /** The verified directory held in memory now. Throws `bad_directory` if it has expired. */
+  /** The verified directory held in memory now, whatever its age. */
   directory(): HeldDirectory
+  /** fresh; stale: alarm, traffic goes on; expired: nothing is exchanged. */
+  directoryAge(): DirectoryAge
   resolver: Resolver
   geo: GeoDatabase
   cdn: CdnList

@@ -10,7 +10,7 @@ import { parseStrictObject } from '#domain/strict-json.ts'
 import { CrosslineError } from '#errors.ts'
 import { inTransaction } from '#storage/database.ts'
 import { addProof, type BatchInFlight, findBatchInFlight, findBatchMessages, findWaiting, insertOutboundBatch, type WaitingMessage } from '#storage/message-store.ts'
-import { claimPeer, type PeerState, recordPeerFailure, recordPeerSuccess } from '#storage/peer-store.ts'
+import { claimPeer, findDueDestinations, type PeerState, recordPeerFailure, recordPeerSuccess, releasePeers } from '#storage/peer-store.ts'
 import { findHostingCountries, moveItems, type Trx } from '#storage/report-store.ts'
 import { appendAudit } from './append-audit.ts'
 import { type CallResult, callPeer, proveCall } from './call-peer.ts'
@@ -24,7 +24,8 @@ const batchesPath = '/federation/v1/batches'
 const maxMessages = 1000
 /** Sender's cut: bytes first, then count. Below the receiver's 4 MiB, so that envelope and newlines fit. */
 const maxBatchBytes = 4_000_000
-const leaseMs = 40_000
+// As long as a call may take and a little more. A lease that outlives its holder only delays; a batch that two send is stored once.
+const leaseMs = 10_000
 
 /** What delivering to a peer came to. */
 export type Delivery =
@@ -34,6 +35,16 @@ export type Delivery =
   | { kind: 'try_later'; retryAt: Date; code: string }
   /** Another process serves this destination, or it is not due. */
   | { kind: 'busy' }
+
+/** Destinations with something to send that are due and that no other process serves. */
+export function findDestinations(ctx: StepContext, holder: string): Promise<string[]> {
+  return findDueDestinations(ctx.db, { now: ctx.now(), holder })
+}
+
+/** Gives every lease of this process back, so that another one need not wait for its end. */
+export function letGo(ctx: StepContext, holder: string): Promise<void> {
+  return releasePeers(ctx.db, holder)
+}
 
 /** A batch with its lines opened, ready to be sent. */
 interface OpenBatch {
@@ -55,7 +66,7 @@ export async function deliverBatch(ctx: StepContext, delivery: { destination: st
   const peer = await claimPeer(ctx.db, { member: destination, holder, now, until: new Date(now.getTime() + leaseMs) })
   if (!peer) return { kind: 'busy' }
   const probe = peer.failures > 0 ? await pingPeer(ctx, destination) : undefined
-  if (probe && probe.kind !== 'answered') return failDelivery(ctx, peer, probe)
+  if (probe && probe.kind !== 'answered') return failDelivery(ctx, { peer, failure: probe })
   const batch = (await readInFlight(ctx, destination)) ?? (await cutBatch(ctx, destination, peer.failures > 0 ? 1 : delivery.limit))
   if (!batch) return { kind: 'nothing' }
   return sendBatch(ctx, peer, batch)
@@ -128,9 +139,9 @@ async function sendBatch(ctx: StepContext, peer: PeerState, batch: OpenBatch): P
   const destination = peer.member
   const held = batch.isRepeated ? await askForReceipt(ctx, destination, batch) : undefined
   const answer = held ?? (await postBatch(ctx, destination, batch))
-  if (answer.kind !== 'answered') return failDelivery(ctx, peer, answer, batch)
+  if (answer.kind !== 'answered') return failDelivery(ctx, { peer, failure: answer, batch })
   const checked = await checkReceipt(ctx, { destination, batch, body: answer.body })
-  if (!checked) return failDelivery(ctx, peer, { kind: 'unreachable', reason: 'bad_receipt' })
+  if (!checked) return failDelivery(ctx, { peer, failure: { kind: 'unreachable', reason: 'bad_receipt' }, batch })
   await recordReceipt(ctx, { destination, batch, ...checked })
   await recordPeerSuccess(ctx.db, destination)
   ctx.log.info({ step: 'deliver-batch', trace: batch.trace, peer: destination, batch: batch.id, messages: batch.messages.length, exceptions: checked.claims.exceptions.length }, 'batch receipted')
@@ -183,7 +194,13 @@ async function checkReceipt(ctx: StepContext, { destination, batch, body }: { de
 const holding = new Set(['malformed_proof', 'certificate_mismatch', 'unknown_key', 'bad_signature', 'wrong_audience', 'not_a_member', 'member_suspended', 'version_unsupported', 'batch_conflict', 'unsupported_media_type', 'unsupported_encoding', 'method_not_allowed'])
 const splitting = new Set(['malformed_request', 'schema_invalid', 'too_large', 'broken_compression'])
 
-async function failDelivery(ctx: StepContext, peer: PeerState, failure: Exclude<CallResult, { kind: 'answered' }>, batch?: OpenBatch): Promise<Delivery> {
+interface FailedDelivery {
+  peer: PeerState
+  failure: Exclude<CallResult, { kind: 'answered' }>
+  batch?: OpenBatch
+}
+
+async function failDelivery(ctx: StepContext, { peer, failure, batch }: FailedDelivery): Promise<Delivery> {
   const code = failure.kind === 'refused' ? failure.code : failure.reason
   const held = failure.kind === 'refused' && holding.has(code)
   if (failure.kind === 'refused') noteSecurityEvent(ctx, { member: peer.member, code: `answered_${code}`, trace: batch?.trace ?? '0'.repeat(32) })

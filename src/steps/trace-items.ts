@@ -17,6 +17,8 @@ const firstDelayMs = 10_000
 
 /** Traces and routes up to `limit` items that are due. Gives how many it took up; 0 means nothing is due. */
 export async function traceItems(ctx: StepContext, limit: number): Promise<number> {
+  // Who answers for a country is not known any more: items wait, visibly, as received.
+  if (ctx.directoryAge() === 'expired') return 0
   const untraced = await findUntraced(ctx.db, { now: ctx.now(), limit })
   if (untraced.length === 0) return 0
   const traced = await Promise.all(untraced.map((item) => traceItem(ctx, item)))

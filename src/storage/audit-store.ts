@@ -94,6 +94,7 @@ export interface AuditFilter {
 
 export interface FoundEntry {
   id: number
+  event: string
   recorded_at: Date
   country: string | null
   entry: Buffer
@@ -118,7 +119,7 @@ export async function findAuditEntries(trx: Transaction<Tables>, scope: AuditSco
 function entriesInScope(trx: Transaction<Tables>, filter: AuditFilter) {
   let query = trx
     .selectFrom('audit_entry')
-    .select(['id', 'recorded_at', 'country', 'entry', 'leaf'])
+    .select(['id', 'event', 'recorded_at', 'country', 'entry', 'leaf'])
     .where('id', '>', filter.afterId)
     .orderBy('id')
     .limit(filter.limit)
@@ -132,7 +133,7 @@ function entriesInScope(trx: Transaction<Tables>, filter: AuditFilter) {
   return query
 }
 
-type EntryRow = Pick<FoundEntry, 'id' | 'recorded_at' | 'country' | 'entry' | 'leaf'>
+type EntryRow = Pick<FoundEntry, 'id' | 'event' | 'recorded_at' | 'country' | 'entry' | 'leaf'>
 
 async function openable(db: Kysely<Tables>, entries: EntryRow[]): Promise<FoundEntry[]> {
   const payloads = await db
@@ -151,4 +152,9 @@ async function openable(db: Kysely<Tables>, entries: EntryRow[]): Promise<FoundE
 /** Makes the monthly partitions from now to `months` ahead; harmless when they are there. */
 export async function addAuditPartitions(db: Kysely<Tables>, months: number): Promise<void> {
   await sql`select audit_add_partitions(${months})`.execute(db)
+}
+
+/** Fails when the log can't be read. */
+export async function touchAuditLog(db: Kysely<Tables>): Promise<void> {
+  await sql`select 1 from audit_entry limit 1`.execute(db)
 }

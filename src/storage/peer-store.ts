@@ -37,13 +37,8 @@ export async function claimPeer(
   return found.rows[0]
 }
 
-export async function releasePeer(db: Db, member: string, holder: string): Promise<void> {
-  await db
-    .updateTable('peer')
-    .set({ lease_until: null, lease_holder: null })
-    .where('member', '=', member)
-    .where('lease_holder', '=', holder)
-    .execute()
+export async function releasePeers(db: Db, holder: string): Promise<void> {
+  await db.updateTable('peer').set({ lease_until: null, lease_holder: null }).where('lease_holder', '=', holder).execute()
 }
 
 export async function recordPeerFailure(
@@ -138,9 +133,11 @@ export async function countSecurityEvent(
 
 /** One line per peer for the operator. */
 export async function findPeerStates(db: Db) {
-  const found = await sql<PeerState & { waiting: number; in_flight: number }>`
+  const found = await sql<PeerState & { waiting: number; in_flight: number; oldest_waiting_at: Date | null }>`
     select coalesce(peer.member, work.destination) as member, coalesce(failures, 0) as failures, failing_since, retry_at, held_reason, last_error, heard_at,
-      coalesce(waiting, 0)::int as waiting, coalesce(in_flight, 0)::int as in_flight
+      coalesce(waiting, 0)::int as waiting, coalesce(in_flight, 0)::int as in_flight,
+      (select m.stored_at from outbox o join message m on m.author = o.author and m.id = o.message_id
+        where o.destination = work.destination and o.batch_id is null order by o.seq limit 1) as oldest_waiting_at
     from peer full join (
       select destination, sum(waiting) as waiting, sum(in_flight) as in_flight from (
         select destination, count(*) as waiting, 0 as in_flight from outbox where batch_id is null group by destination

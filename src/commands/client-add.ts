@@ -1,0 +1,73 @@
+// `crossline client add`: issues a client certificate (or takes one that exists) and registers its fingerprint with a role.
+import { X509Certificate } from 'node:crypto'
+import { mkdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Environment } from '#config.ts'
+import { bundleForBrowser, issueIdentity, readAuthority } from '#crypto/certificate-authority.ts'
+import { fingerprintOf } from '#crypto/certificates.ts'
+import { readSecretFile } from '#crypto/secret-file.ts'
+import { CrosslineError } from '#errors.ts'
+import { insertClient } from '#storage/client-store.ts'
+import { authorityFiles } from './dev-files.ts'
+import { openServiceDatabase } from './open-database.ts'
+import { writeWhole } from './write-whole.ts'
+
+export interface NewClient {
+  role: 'hotline' | 'liaison' | 'operator'
+  name: string
+  country?: string[]
+  networkWide: boolean
+  out: string
+  /** Folder of `certs dev` whose authority issues. */
+  ca: string
+  /** Registers this certificate instead. */
+  certificate?: string
+  password: string
+}
+
+export async function addClient(env: Environment, client: NewClient): Promise<string> {
+  checkClient(client)
+  const certificate = client.certificate === undefined ? await issue(env, client) : await readCertificate(client.certificate)
+  const { db, close } = await openServiceDatabase(env)
+  try {
+    const fingerprint = fingerprintOf(certificate)
+    const isNew = await insertClient(db, { fingerprint, role: client.role, name: client.name, countries: client.country ?? [], network_wide: client.networkWide })
+    return isNew ? `registered ${client.name} as ${client.role}; fingerprint ${fingerprint}` : `this certificate is registered already; fingerprint ${fingerprint}`
+  } finally {
+    await close()
+  }
+}
+
+function checkClient({ name, role, country = [], networkWide }: NewClient): void {
+  if (!/^[a-z0-9][a-z0-9-]{0,39}$/.test(name)) throw new CrosslineError('invalid_config', { detail: '--name must be 1 to 40 of a-z, 0-9 and -.' })
+  if (country.some((code) => !/^[A-Z]{2}$/.test(code))) throw new CrosslineError('invalid_config', { detail: '--country takes ISO 3166-1 alpha-2 codes, upper case.' })
+  if (role === 'liaison' && country.length === 0 && !networkWide) {
+    throw new CrosslineError('invalid_config', { detail: 'A liaison needs --country or --network-wide: without either it would see nothing.' })
+  }
+  if (role !== 'liaison' && (country.length > 0 || networkWide)) throw new CrosslineError('invalid_config', { detail: '--country and --network-wide belong to liaisons.' })
+}
+
+async function readCertificate(path: string): Promise<X509Certificate> {
+  try {
+    return new X509Certificate(await readFile(path))
+  } catch (cause) {
+    throw new CrosslineError('broken_file', { detail: '--certificate names no readable certificate.', cause })
+  }
+}
+
+async function issue(env: Environment, { name, role, out, ca, password }: NewClient): Promise<X509Certificate> {
+  const member = env.MEMBER_ID?.trim()
+  if (!member) throw new CrosslineError('invalid_config', { detail: 'MEMBER_ID is missing: the certificate names the member.' })
+  const authorityPem = await readFile(authorityFiles(ca).certificate, 'utf8').catch((cause: unknown) => {
+    throw new CrosslineError('invalid_config', { detail: '--ca names no folder of `crossline certs dev`.', cause })
+  })
+  const authority = readAuthority({ certificatePem: authorityPem, privateKeyPem: await readSecretFile(authorityFiles(ca).key) })
+  const label = name === role ? role : `${role}-${name}`
+  const { certificatePem, privateKeyPem } = await issueIdentity(authority, { kind: 'client', member, label, days: 397 })
+  await mkdir(out, { recursive: true })
+  await writeWhole(join(out, `${name}.pem`), certificatePem, 0o644)
+  await writeWhole(join(out, `${name}.key`), privateKeyPem, 0o600)
+  const p12 = bundleForBrowser({ certificatePem, privateKeyPem, authorityPem, password, friendlyName: `Crossline ${member} ${name}` })
+  await writeWhole(join(out, `${name}.p12`), p12, 0o600)
+  return new X509Certificate(certificatePem)
+}

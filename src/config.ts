@@ -1,0 +1,133 @@
+// The node's configuration: read once from the environment, checked whole, frozen. Every mistake is reported at once; secrets come from files.
+import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { join, resolve } from 'node:path'
+import { isMemberId } from '#domain/exact-forms.ts'
+import { CrosslineError } from '#errors.ts'
+import type { LogLevel } from '#log.ts'
+
+export interface Config {
+  /** Member that the node runs for. */
+  member: string
+  /** Folder for what the node keeps outside the database: master key, embedded server. */
+  dataDir: string
+  /** Address of the database; undefined: the embedded server. */
+  databaseUrl: string | undefined
+  listen: { host: string; port: number }
+  /** Plain HTTP on loopback for health and metrics. */
+  health: { host: string; port: number }
+  tls: { certificate: string; key: string; authorities: string }
+  signingKey: string
+  masterKey: string
+  directory: { root: string | undefined; directory: string | undefined; pins: string[] }
+  geo: { country: string | undefined; asn: string | undefined; cdnRanges: string | undefined }
+  dns: { servers: string[] | undefined; timeoutMs: number }
+  cdnToHome: boolean
+  logLevel: LogLevel
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** What a variable is for, for `crossline node start --help` and the README. */
+export const variables = {
+  MEMBER_ID: 'member id that the node runs for (required)',
+  DATA_DIR: 'folder for master key and embedded database; default ./data',
+  DATABASE_URL: 'PostgreSQL 15 or newer; without it an embedded server runs under DATA_DIR',
+  DATABASE_URL_FILE: 'file that holds DATABASE_URL',
+  LISTEN_HOST: 'address of the mutual-TLS listener; default 127.0.0.1',
+  LISTEN_PORT: 'its port; default 8443',
+  HEALTH_HOST: 'address of the plain health and metrics listener; default 127.0.0.1',
+  HEALTH_PORT: 'its port; default 9464',
+  TLS_CERT: 'certificate of the node, PEM (required)',
+  TLS_KEY: 'its private key, PEM, mode 0600 (required)',
+  TLS_CA: 'authorities whose certificates may connect, PEM (required)',
+  SIGN_KEY: 'P-256 signing key, PKCS#8 PEM, mode 0600 (required)',
+  MASTER_KEY: 'file of the master key that seals texts at rest; default DATA_DIR/master.key, made if absent',
+  ROOT_FILE: 'root.json of the network (required at the first start)',
+  ROOT_FINGERPRINT: 'fingerprints of the first root that may be trusted, separated by commas; default: that of ROOT_FILE',
+  DIRECTORY_FILE: 'directory.json of the network; later ones come from peers too',
+  GEO_COUNTRY_DB: 'country database, any MMDB; default: the embedded DB-IP Country Lite',
+  GEO_ASN_DB: 'ASN database, MMDB; default: none',
+  CDN_RANGES_FILE: 'list of CDN networks; default: the embedded one',
+  DNS_SERVERS: 'resolvers as address:port, separated by commas; default: the system’s',
+  DNS_TIMEOUT_MS: 'time for one try at one resolver; default 2000',
+  CDN_TO_HOME: 'true: route what hides behind a CDN to that network’s own country; default false: a person decides',
+  LOG_LEVEL: 'fatal, error, warn, info, debug, trace or silent; default info',
+} as const
+
+/** Reads and checks the whole environment. Throws `invalid_config` with every mistake in one text, and no value of a secret. */
+export function readConfig(env: Environment): Config {
+  const mistakes: string[] = []
+  const text = (name: keyof typeof variables, fallback?: string): string => {
+    const value = env[name]?.trim()
+    if (value) return value
+    if (fallback !== undefined) return fallback
+    mistakes.push(`${name} is missing: ${variables[name]}`)
+    return ''
+  }
+  const optional = (name: keyof typeof variables) => env[name]?.trim() || undefined
+  const number = (name: keyof typeof variables, fallback: number, [least, most]: [number, number]) => {
+    const value = Number(optional(name) ?? fallback)
+    if (!Number.isInteger(value) || value < least || value > most) mistakes.push(`${name} must be a whole number from ${least} to ${most}`)
+    return value
+  }
+  const dataDir = resolve(text('DATA_DIR', 'data'))
+  const config: Config = {
+    member: text('MEMBER_ID'),
+    dataDir,
+    databaseUrl: readDatabaseUrl(env, mistakes),
+    listen: { host: text('LISTEN_HOST', '127.0.0.1'), port: number('LISTEN_PORT', 8443, [0, 65_535]) },
+    health: { host: text('HEALTH_HOST', '127.0.0.1'), port: number('HEALTH_PORT', 9464, [0, 65_535]) },
+    tls: { certificate: text('TLS_CERT'), key: text('TLS_KEY'), authorities: text('TLS_CA') },
+    signingKey: text('SIGN_KEY'),
+    masterKey: text('MASTER_KEY', join(dataDir, 'master.key')),
+    directory: { root: optional('ROOT_FILE'), directory: optional('DIRECTORY_FILE'), pins: list(optional('ROOT_FINGERPRINT')) ?? [] },
+    geo: { country: optional('GEO_COUNTRY_DB'), asn: optional('GEO_ASN_DB'), cdnRanges: optional('CDN_RANGES_FILE') },
+    dns: { servers: list(optional('DNS_SERVERS')), timeoutMs: number('DNS_TIMEOUT_MS', 2000, [100, 30_000]) },
+    cdnToHome: text('CDN_TO_HOME', 'false') === 'true',
+    logLevel: text('LOG_LEVEL', 'info') as LogLevel,
+  }
+  findMistakes(config, env, mistakes)
+  if (mistakes.length > 0) throw new CrosslineError('invalid_config', { detail: mistakes.join('\n') })
+  return Object.freeze(config)
+}
+
+function list(text: string | undefined): string[] | undefined {
+  return text?.split(',').map((part) => part.trim()).filter((part) => part !== '')
+}
+
+/** The database's address alone, for commands that need nothing else. */
+export function readDatabaseUrl(env: Environment, mistakes: string[] = []): string | undefined {
+  const file = env.DATABASE_URL_FILE?.trim()
+  const given = env.DATABASE_URL?.trim() || (file ? readSecretText(file, mistakes) : undefined)
+  if (given !== undefined && !/^postgres(ql)?:\/\//.test(given)) mistakes.push('DATABASE_URL must begin with postgres:// or postgresql://')
+  return given
+}
+
+function readSecretText(path: string, mistakes: string[]): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').trim()
+  } catch {
+    mistakes.push('DATABASE_URL_FILE names a file that cannot be read')
+    return undefined
+  }
+}
+
+const logLevels: readonly string[] = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
+
+function findMistakes(config: Config, env: Environment, mistakes: string[]): void {
+  if (config.member && !isMemberId(config.member)) mistakes.push('MEMBER_ID must be 2 to 40 of a-z, 0-9 and -')
+  if (!logLevels.includes(config.logLevel)) mistakes.push(`LOG_LEVEL must be one of ${logLevels.join(', ')}`)
+  if (!['true', 'false'].includes(env.CDN_TO_HOME?.trim() || 'false')) mistakes.push('CDN_TO_HOME must be true or false')
+  for (const server of config.dns.servers ?? []) {
+    if (!isServer(server)) mistakes.push('DNS_SERVERS must be addresses or address:port, separated by commas')
+  }
+  for (const pin of config.directory.pins) {
+    if (!/^[A-Za-z0-9_-]{43}$/.test(pin)) mistakes.push('ROOT_FINGERPRINT must be base64url SHA-256, 43 characters')
+  }
+}
+
+function isServer(server: string): boolean {
+  const [, address = server] = /^\[([^\]]+)\](?::\d{1,5})?$/.exec(server) ?? /^([\d.]+):\d{1,5}$/.exec(server) ?? []
+  return isIP(address) !== 0
+}

@@ -1,0 +1,171 @@
+// The command line: parses, reads the environment, runs one command, stops on SIGTERM. The only reader of process.env.
+// Exit codes: 0 done, 1 it failed, 2 it was asked wrongly (bad arguments or configuration).
+import { Command, CommanderError, Option } from 'commander'
+import manifest from '../package.json' with { type: 'json' }
+import { CrosslineError } from '#errors.ts'
+import { readConfig, variables } from '#config.ts'
+
+const env = process.env
+
+/** Runs until SIGTERM or SIGINT; a second signal ends at once. */
+function untilStopped(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.once(signal, () => {
+        process.once(signal, () => process.exit(1))
+        resolve()
+      })
+    }
+  })
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`)
+}
+
+const program = new Command('crossline')
+  .description('The exchange that child-protection hotlines run. Settings come from the environment; see `crossline node start --help`.')
+  .version(manifest.version)
+  .exitOverride()
+  .configureHelp({ showGlobalOptions: true })
+  .showHelpAfterError('(add --help for what may stand here)')
+
+const node = program.command('node').description('run the node of one member')
+node
+  .command('start')
+  .description('start the node and stay up until SIGTERM')
+  .addHelpText('after', `\nEnvironment:\n${Object.entries(variables).map(([name, use]) => `  ${name.padEnd(18)} ${use}`).join('\n')}`)
+  .action(async () => {
+    const { startNode } = await import('#node.ts')
+    const running = await startNode(readConfig(env))
+    await untilStopped()
+    await running.stop()
+  })
+
+program
+  .command('migrate')
+  .description('bring the schema of DATABASE_URL (an administering address) or of the embedded database up to date')
+  .action(async () => {
+    const { runMigrations } = await import('#commands/run-migrations.ts')
+    say(await runMigrations(env))
+  })
+
+const certs = program.command('certs').description('certificates')
+certs
+  .command('dev')
+  .description('make a development authority, certificates and keys; what is there and still good is kept')
+  .option('--out <folder>', 'where they go', 'certs-dev')
+  .option('--force', 'make everything anew', false)
+  .option('--password <text>', 'password of the .p12 files', 'crossline')
+  .action(async (options: { out: string; force: boolean; password: string }) => {
+    const { makeDevelopmentCertificates } = await import('#commands/certs-dev.ts')
+    const { issued } = await makeDevelopmentCertificates({ folder: options.out, force: options.force, password: options.password })
+    say(issued.length > 0 ? `made ${issued.length} files in ${options.out}; the .p12 files open with the password given` : `nothing to do: everything in ${options.out} is good for 30 days or more`)
+  })
+
+const office = program.command('office').description('the network office')
+office
+  .command('dev-network')
+  .description('write root.json and directory.json of a development network, signed by two of its three officers')
+  .option('--folder <folder>', 'the folder of `certs dev`', 'certs-dev')
+  .action(async (options: { folder: string }) => {
+    const { authorDevNetwork, describeDemoNetwork } = await import('#commands/office-dev-network.ts')
+    const { root, directory } = await authorDevNetwork({ folder: options.folder, ...describeDemoNetwork() })
+    say(`directory ${directory.version} and its root are in ${options.folder}/network; root fingerprint ${root.hash}`)
+  })
+
+const client = program.command('client').description('client certificates')
+client
+  .command('add')
+  .description('issue a client certificate, or take one that exists, and register it with the database')
+  .addOption(new Option('--role <role>', 'what it may do').choices(['hotline', 'liaison', 'operator']).makeOptionMandatory())
+  .option('--name <name>', 'what it is called', 'client')
+  .option('--country <code...>', 'countries of a liaison, ISO 3166-1 alpha-2')
+  .option('--network-wide', 'a liaison who sees every country (INTERPOL’s kind)', false)
+  .option('--out <folder>', 'where key, certificate and .p12 go', '.')
+  .option('--ca <folder>', 'folder of `certs dev` whose authority issues it', 'certs-dev')
+  .option('--certificate <file>', 'register this certificate instead of issuing one')
+  .option('--password <text>', 'password of the .p12 file', 'crossline')
+  .action(async (options: ClientOptions) => {
+    const { addClient } = await import('#commands/client-add.ts')
+    say(await addClient(env, options))
+  })
+
+interface ClientOptions {
+  role: 'hotline' | 'liaison' | 'operator'
+  name: string
+  country?: string[]
+  networkWide: boolean
+  out: string
+  ca: string
+  certificate?: string
+  password: string
+}
+
+program
+  .command('evidence')
+  .description('print the evidence of one message as JSON; with --check verify evidence from a file, offline')
+  .argument('<message>', 'message id; with --check the file that holds the evidence')
+  .option('--check', 'verify instead of print', false)
+  .option('--directory <file>', 'directory.json with the members’ keys, for --check')
+  .option('--root <file>', 'root.json that the directory is signed under, for --check')
+  .action(async (message: string, options: { check: boolean; directory?: string; root?: string }) => {
+    const { checkEvidence, printEvidence } = await import('#commands/evidence.ts')
+    say(options.check ? await checkEvidence(message, options) : await printEvidence(env, message))
+  })
+
+program
+  .command('openapi')
+  .description('write openapi/openapi.json from the schemas')
+  .option('--check', 'compare only; exit 1 if it differs', false)
+  .action(async (options: { check: boolean }) => {
+    const { writeOpenapi } = await import('#commands/write-openapi.ts')
+    const result = await writeOpenapi(options)
+    say(result === 'stale' ? 'openapi/openapi.json differs from the schemas: run `crossline openapi`' : `openapi/openapi.json is ${result}`)
+    if (result === 'stale') process.exitCode = 1
+  })
+
+program
+  .command('doctor')
+  .description('look at database, clock, certificates, directory, geolocation and peers, and say what to do')
+  .option('--json', 'print JSON', false)
+  .action(async (options: { json: boolean }) => {
+    const { examine } = await import('#commands/doctor.ts')
+    const { text, healthy } = await examine(env, options)
+    say(text)
+    if (!healthy) process.exitCode = 1
+  })
+
+program
+  .command('demo')
+  .description('three hotlines, three countries, one report: the whole journey, on this machine')
+  .option('--once', 'stop everything at the end; exit 0 only if all is as expected', false)
+  .option('--json', 'end with one JSON line of figures', false)
+  .option('--data <folder>', 'where the demo keeps its data', 'data/demo')
+  .action(async (options: { once: boolean; json: boolean; data: string }) => {
+    const { runDemo } = await import('#commands/demo.ts')
+    const demo = await runDemo(options)
+    if (!options.once) await untilStopped()
+    await demo.stop()
+    if (options.json) say(JSON.stringify(demo.figures))
+    if (!demo.asExpected) process.exitCode = 1
+  })
+
+try {
+  await program.parseAsync(process.argv)
+} catch (error) {
+  process.exitCode = report(error)
+}
+
+/** What went wrong, for a person: a code and what to do, never a stack. */
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+  if (error instanceof CrosslineError) {
+    process.stderr.write(`crossline: ${error.code}: ${error.detail ?? error.message}\n`)
+    return error.code === 'invalid_config' ? 2 : 1
+  }
+  const { name, code } = error as { name?: string; code?: string }
+  process.stderr.write(`crossline: internal: ${name ?? 'Error'}${code ? ` (${code})` : ''}. Run it with LOG_LEVEL=debug, or \`crossline doctor\`.\n`)
+  if (env.LOG_LEVEL === 'debug' && error instanceof Error) process.stderr.write(`${error.stack}\n`)
+  return 1
+}

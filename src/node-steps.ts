@@ -1,0 +1,49 @@
+// The journey as the HTTP side sees it: each step bound to this node's context.
+import { parseStrictJson } from '#domain/strict-json.ts'
+import { findClientRow } from '#storage/client-store.ts'
+import type { Steps } from '#http/steps-table.ts'
+import { acceptReport } from '#steps/accept-report.ts'
+import { acceptItem, assessItem, recordAction, refuseItem } from '#steps/act-on-item.ts'
+import { admitCall, admitMember, checkBody } from '#steps/admit-call.ts'
+import { answerPing, findDirectory, findRoot, recordRefusal, signRefusal, stateCapabilities } from '#steps/answer-peer.ts'
+import type { ApiClient, StepContext } from '#steps/context.ts'
+import type { DirectoryKeeper } from '#steps/directory-keeper.ts'
+import { findEntries } from '#steps/find-entries.ts'
+import { findReadiness } from '#steps/find-readiness.ts'
+import { findStatus } from '#steps/find-status.ts'
+import { findReceipt, receiveBatch } from '#steps/receive-batch.ts'
+import { findItems, getItem, getReport } from '#steps/show-items.ts'
+
+export function bindSteps(ctx: StepContext, keeper: DirectoryKeeper): Steps {
+  return {
+    parseJson: parseStrictJson,
+    acceptReport: (input, caller) => acceptReport(ctx, input, caller),
+    getReport: (id) => getReport(ctx, id),
+    getItem: (id) => getItem(ctx, id),
+    findItems: (query) => findItems(ctx, query),
+    acceptItem: (id, input, caller) => acceptItem(ctx, id, { input, caller }),
+    refuseItem: (id, input, caller) => refuseItem(ctx, id, { input, caller }),
+    assessItem: (id, input, caller) => assessItem(ctx, id, { input, caller }),
+    recordAction: (id, input, caller) => recordAction(ctx, id, { input, caller }),
+    findEntries: (query, caller) => findEntries(ctx, query, caller),
+    findStatus: () => findStatus(ctx, keeper),
+    findClient: (fingerprint) => findClient(ctx, fingerprint),
+    admitCall: (call) => admitCall(ctx, call),
+    admitMember: (call) => admitMember(ctx, call),
+    checkBody,
+    receiveBatch: (call, body) => receiveBatch(ctx, call, body),
+    findReceipt: (call, batchId) => findReceipt(ctx, call, batchId),
+    answerPing: (call, input) => answerPing(ctx, call, input),
+    stateCapabilities: (member) => stateCapabilities(ctx, member),
+    findDirectory: (version) => findDirectory(ctx, version),
+    findRoot: (number) => findRoot(ctx, number),
+    signError: (refused) => signRefusal(ctx, refused),
+    recordRefusal: (refusal) => recordRefusal(ctx, refusal),
+    readiness: () => findReadiness(ctx),
+  }
+}
+
+async function findClient(ctx: StepContext, fingerprint: string): Promise<ApiClient | undefined> {
+  const row = await findClientRow(ctx.db, fingerprint)
+  return row && { fingerprint, role: row.role as ApiClient['role'], name: row.name, countries: row.countries, networkWide: row.network_wide }
+}

@@ -1,0 +1,272 @@
+// The wiring of one node: makes every part once, in order, and stops them in the opposite order.
+import { X509Certificate } from 'node:crypto'
+import { readFile, stat } from 'node:fs/promises'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { openCdnList } from '#clients/cdn-ranges.ts'
+import { ageInDays, type GeoDatabase, openGeoDatabase } from '#clients/geo-database.ts'
+import { createPeerClient } from '#clients/peer-client.ts'
+import { createResolver } from '#clients/resolver.ts'
+import type { Config } from '#config.ts'
+import { fingerprintOf } from '#crypto/certificates.ts'
+import { digest } from '#crypto/digests.ts'
+import { readSigningKey, type SigningKey } from '#crypto/keys.ts'
+import { deriveKeys, readMasterKey } from '#crypto/sealed-text.ts'
+import { readSecretFile } from '#crypto/secret-file.ts'
+import type { HeldDirectory } from '#domain/held-directory.ts'
+import { CrosslineError } from '#errors.ts'
+import { createMetrics } from '#http/metrics.ts'
+import { buildOperationsServer } from '#http/operations-server.ts'
+import { buildServer, type Server, type TlsFiles } from '#http/server.ts'
+import { createLogger, type Logger } from '#log.ts'
+import { bindSteps } from './node-steps.ts'
+import type { StepContext } from '#steps/context.ts'
+import { type DirectoryKeeper, openDirectoryKeeper } from '#steps/directory-keeper.ts'
+import { readDirectoryFiles } from '#steps/refresh-directory.ts'
+import { recordMigrations } from '#steps/record-migrations.ts'
+import { addAuditPartitions } from '#storage/audit-store.ts'
+import { type Database, openDatabase } from '#storage/database.ts'
+import { ensureDatabase, type EmbeddedServer, startEmbeddedServer } from '#storage/embedded-server.ts'
+import { clearPeerTimers } from '#storage/peer-store.ts'
+import { prepareDatabase } from '#storage/prepare-database.ts'
+import { startLoop } from '#workers/loop.ts'
+import { startWorkers, type Workers } from '#workers/workers.ts'
+
+export interface Node {
+  /** Where the mutual-TLS listener answers, and the health listener. */
+  address: { host: string; port: number }
+  health: { host: string; port: number }
+  stop(): Promise<void>
+}
+
+/** What a test may put in place of the real thing. */
+export interface NodeOverrides {
+  now?: () => Date
+  log?: Logger
+}
+
+const migrationsFolder = join(import.meta.dirname, '..', 'migrations')
+const minNodeVersion = [26, 12, 1]
+
+/** Starts a node. On any failure what was started is stopped again, in the opposite order. */
+export async function startNode(config: Config, overrides: NodeOverrides = {}): Promise<Node> {
+  const log = overrides.log ?? createLogger({ level: config.logLevel })
+  const stops: (() => Promise<unknown> | unknown)[] = []
+  const stop = async () => {
+    for (const each of stops.splice(0).reverse()) await each()
+  }
+  try {
+    return await assemble({ config, log, now: overrides.now ?? (() => new Date()), stops, stop })
+  } catch (error) {
+    await stop().catch((stopError: unknown) => log.error({ err: stopError }, 'stopping after a failed start failed'))
+    throw error
+  }
+}
+
+interface Assembly {
+  config: Config
+  log: Logger
+  now: () => Date
+  stops: (() => Promise<unknown> | unknown)[]
+  stop: () => Promise<void>
+}
+
+async function assemble(assembly: Assembly): Promise<Node> {
+  const { config, log, now, stops, stop } = assembly
+  warnOfOldNode(log)
+  const keys = await openKeys(config, log)
+  const identity = await openIdentity(config)
+  const db = await openStorage(assembly, keys.servicePassword)
+  let onDirectory: (held: HeldDirectory) => void = () => {}
+  const keeper = await openKeeper(config, { db, now, log, onChange: (held) => onDirectory(held) })
+  requireMembership(config.member, keeper)
+  const geo = await openGeo(config, { log, now })
+  const cdn = await openCdnList({ path: config.geo.cdnRanges, onProblem: (problem) => log.error({ err: problem }, 'the CDN list could not be reloaded: the old one stays') })
+  const resolver = createResolver({ ...(config.dns.servers ? { servers: config.dns.servers } : {}), timeoutMs: config.dns.timeoutMs })
+  const peers = createPeerClient(() => identity.tls)
+  stops.push(() => geo.close(), () => cdn.close(), () => resolver.close(), () => peers.close())
+
+  let workers: Workers | undefined
+  const ctx: StepContext = {
+    self: config.member,
+    get homeCountries() {
+      return keeper.current().findMember(config.member)?.countries ?? []
+    },
+    db,
+    keys,
+    signingKey: () => identity.signingKey,
+    certificateFingerprint: () => identity.fingerprint,
+    directory: keeper.current,
+    directoryAge: keeper.age,
+    resolver,
+    geo,
+    cdn,
+    peers,
+    policy: { cdnToHome: config.cdnToHome },
+    now,
+    log,
+    wake: (what) => workers?.wake(what),
+    directoryHint: ({ member }) => workers?.askForDirectory(member),
+  }
+  await recordMigrations(ctx)
+  const metrics = createMetrics()
+  const steps = bindSteps(ctx, keeper)
+  const server = buildServer({ steps, log, tls: identity.tls, metrics, now })
+  const health = buildOperationsServer({ steps, metrics, log })
+  onDirectory = (held) => void applyDirectory(ctx, { held, server }).catch((error: unknown) => log.error({ err: error }, 'a changed directory could not be applied'))
+  stops.push(() => server.app.close())
+  await server.app.listen({ host: config.listen.host, port: config.listen.port })
+  stops.push(() => health.close())
+  await health.listen({ host: config.health.host, port: config.health.port })
+  workers = startWorkers(ctx, { keeper, files: config.directory })
+  stops.push(() => workers?.stop())
+  stops.push(watchIdentity(config, { identity, server, peers, log }))
+  const address = addressOf(server.app.server.address(), config.listen)
+  log.info({ step: 'start', member: config.member, port: address.port, version: keeper.current().version, countries: ctx.homeCountries }, 'node ready')
+  return { address, health: addressOf(health.server.address(), config.health), stop }
+}
+
+function warnOfOldNode(log: Logger): void {
+  const version = process.versions.node.split('.').map(Number)
+  const differs = minNodeVersion.findIndex((part, place) => part !== version[place])
+  if (differs >= 0 && (version[differs] ?? 0) < (minNodeVersion[differs] ?? 0)) {
+    log.warn({ node: process.versions.node, wanted: minNodeVersion.join('.') }, 'this Node lacks later TLS fixes: production should run 26.12.1 or newer')
+  }
+}
+
+async function openKeys(config: Config, log: Logger) {
+  const { key, created } = await readMasterKey(config.masterKey)
+  if (created) log.warn({ step: 'start' }, 'a master key was made: back it up now, what it seals is lost without it')
+  return deriveKeys(key)
+}
+
+interface Identity {
+  tls: TlsFiles
+  signingKey: SigningKey
+  /** base64url SHA-256 of our certificate. */
+  fingerprint: string
+}
+
+async function openIdentity(config: Config): Promise<Identity> {
+  const [ca, cert, key, signingKey] = await Promise.all([
+    readPem(config.tls.authorities, 'TLS_CA'),
+    readPem(config.tls.certificate, 'TLS_CERT'),
+    readSecretFile(config.tls.key),
+    readSigningKey(config.signingKey),
+  ])
+  return { tls: { ca, cert, key }, signingKey, fingerprint: readFingerprint(cert) }
+}
+
+async function readPem(path: string, variable: string): Promise<string> {
+  return readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new CrosslineError('invalid_config', { detail: `${variable} names a file that cannot be read.`, cause })
+  })
+}
+
+function readFingerprint(cert: string): string {
+  try {
+    return fingerprintOf(new X509Certificate(cert))
+  } catch (cause) {
+    throw new CrosslineError('invalid_config', { detail: 'TLS_CERT does not hold a certificate.', cause })
+  }
+}
+
+async function openStorage({ config, log, stops }: Assembly, servicePassword: string): Promise<Database> {
+  const url = config.databaseUrl ?? (await openEmbedded(config, { log, stops }))
+  const { serviceUrl, migrated } = await prepareDatabase({ url, folder: migrationsFolder, servicePassword, log })
+  if (migrated.length > 0) log.info({ step: 'migrate', migrations: migrated }, 'database migrated')
+  const db = openDatabase({ url: serviceUrl, applicationName: `crossline ${config.member}`, maxConnections: 16, log })
+  stops.push(() => db.close())
+  await addAuditPartitions(db, 3)
+  return db
+}
+
+async function openEmbedded(config: Config, { log, stops }: Pick<Assembly, 'log' | 'stops'>): Promise<string> {
+  const server: EmbeddedServer = await startEmbeddedServer({ dataDir: join(config.dataDir, 'postgres'), log })
+  stops.push(() => server.stop())
+  return ensureDatabase(server.adminUrl, `crossline_${config.member.replaceAll('-', '_')}`)
+}
+
+async function openKeeper(config: Config, parts: { db: Database; now: () => Date; log: Logger; onChange: (held: HeldDirectory) => void }): Promise<DirectoryKeeper> {
+  const { pins, root } = config.directory
+  const trusted = pins.length > 0 ? pins : root === undefined ? [] : [digest(await readFile(root).catch(() => Buffer.alloc(0)))]
+  const keeper = await openDirectoryKeeper({ ...parts, pins: [...trusted, ...(await heldPins(parts.db))] })
+  await readDirectoryFiles(keeper, config.directory)
+  return keeper
+}
+
+/** The first root that this node ever trusted stays its anchor when ROOT_FILE moves on to later ones. */
+async function heldPins(db: Database): Promise<string[]> {
+  const first = await db.selectFrom('directory_document').select('hash').where('kind', '=', 'root').orderBy('number').limit(1).executeTakeFirst()
+  return first ? [first.hash] : []
+}
+
+function requireMembership(self: string, keeper: DirectoryKeeper): void {
+  if (!keeper.current().findMember(self)) throw new CrosslineError('invalid_config', { detail: 'MEMBER_ID is no member of the directory.' })
+}
+
+async function openGeo(config: Config, { log, now }: { log: Logger; now: () => Date }): Promise<GeoDatabase> {
+  const geo = await openGeoDatabase({
+    countryPath: config.geo.country,
+    asnPath: config.geo.asn,
+    onProblem: (kind, problem) => log.error({ kind, err: problem }, 'a geolocation database could not be reloaded: the old one stays in use'),
+    onReload: (kind) => log.info({ kind }, 'geolocation database reloaded'),
+  })
+  const ageDays = ageInDays(geo.sources().country.builtAt, now().getTime())
+  if (ageDays > 45) log.warn({ step: 'start', ageDays }, 'the geolocation database is old: set GEO_COUNTRY_DB to a current one')
+  return geo
+}
+
+/** A changed directory takes effect at once: sockets of certificates that no longer count are closed, waiting peers are tried again. */
+async function applyDirectory(ctx: StepContext, { held, server }: { held: HeldDirectory; server: Server }): Promise<void> {
+  const known = new Set(held.document.members.flatMap((member) => member.certificates.map((each) => each.fingerprint)))
+  server.closeSocketsOf((fingerprint) => {
+    const owner = held.findMemberByFingerprint(fingerprint, ctx.now())?.member.id
+    return known.has(fingerprint) && (owner === undefined || !held.mayExchange(ctx.self, owner))
+  })
+  ctx.peers.reset()
+  await clearPeerTimers(ctx.db, held.document.members.map((member) => member.id), ctx.now())
+  ctx.wake('deliver')
+  ctx.wake('trace')
+}
+
+interface Watched {
+  identity: Identity
+  server: Server
+  peers: StepContext['peers']
+  log: Logger
+}
+
+/** Certificates and keys reload when a file changes; what does not fit together is told, and the old goes on. */
+function watchIdentity(config: Config, { identity, server, peers, log }: Watched): () => Promise<void> {
+  const files = [config.tls.authorities, config.tls.certificate, config.tls.key, config.signingKey]
+  let seen = ''
+  const loop = startLoop({
+    name: 'identity',
+    intervalMs: 2000,
+    log,
+    work: async () => {
+      const now = (await Promise.all(files.map(stampOf))).join(' ')
+      if (now === seen) return false
+      const isFirst = seen === ''
+      seen = now
+      if (isFirst) return false
+      const renewed = await openIdentity(config)
+      server.reloadTls(renewed.tls)
+      Object.assign(identity, renewed)
+      peers.reset()
+      log.info({ step: 'identity' }, 'certificates and keys reloaded')
+      return false
+    },
+  })
+  return () => loop.stop()
+}
+
+async function stampOf(path: string): Promise<string> {
+  const { mtimeMs, size, ino } = await stat(path)
+  return `${mtimeMs}:${size}:${ino}`
+}
+
+function addressOf(address: string | AddressInfo | null, fallback: { host: string; port: number }): { host: string; port: number } {
+  return typeof address === 'object' && address ? { host: address.address, port: address.port } : fallback
+}

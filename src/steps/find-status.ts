@@ -1,0 +1,48 @@
+// What the operator sees: peers, queues, ages, counts. Ids, countries and codes only.
+import type { PeerStatus, Status } from '#schema/status.ts'
+import { countQuarantined, findPeerStates, findRecentSecurityEvents } from '#storage/peer-store.ts'
+import { countItemsByState } from '#storage/report-store.ts'
+import type { StepContext } from './context.ts'
+import type { DirectoryKeeper } from './directory-keeper.ts'
+
+const dayMs = 24 * 3_600_000
+
+export async function findStatus(ctx: StepContext, keeper: DirectoryKeeper): Promise<Status> {
+  const directory = ctx.directory()
+  const now = ctx.now()
+  const [peers, items, quarantined, events] = await Promise.all([
+    findPeerStates(ctx.db),
+    countItemsByState(ctx.db),
+    countQuarantined(ctx.db),
+    findRecentSecurityEvents(ctx.db, new Date(now.getTime() - dayMs)),
+  ])
+  return {
+    member: ctx.self,
+    directory: {
+      version: directory.version,
+      hash: directory.hash,
+      expires: directory.document.expires,
+      ageS: Math.max(0, Math.floor((now.getTime() - keeper.refreshedAt().getTime()) / 1000)),
+    },
+    peers: peers.map(showPeer),
+    items: Object.entries(items).map(([state, count]) => ({ state: state as Status['items'][number]['state'], count })),
+    quarantined,
+    securityEvents: [...Map.groupBy(events, (event) => event.code)].map(([code, some]) => ({ code, count: some.reduce((sum, event) => sum + event.count, 0) })),
+  }
+}
+
+type PeerRow = Awaited<ReturnType<typeof findPeerStates>>[number]
+
+function showPeer(row: PeerRow): PeerStatus {
+  return {
+    member: row.member,
+    state: row.held_reason ? 'held' : row.failures > 0 ? (row.in_flight === 1 ? 'probing' : 'backing_off') : 'open',
+    waiting: row.waiting,
+    oldestWaitingAt: row.oldest_waiting_at?.toISOString() ?? null,
+    inFlight: row.in_flight,
+    failures: row.failures,
+    retryAt: row.failures > 0 ? row.retry_at.toISOString() : null,
+    heldReason: row.held_reason,
+    lastHeardAt: row.heard_at?.toISOString() ?? null,
+  }
+}
