@@ -14,7 +14,9 @@ if (major >= 26) {
 } else {
   const pinned = join(root, 'node_modules', '.bin', 'node')
   if (!existsSync(pinned) || process.env.CROSSLINE_STARTED) {
-    console.error(`crossline needs Node 26 and runs on ${process.versions.node}. Run \`npm ci\` in ${root}: it installs the right Node beside the project.`)
+    console.error(
+      `crossline needs Node 26 and runs on ${process.versions.node}. Run \`npm ci\` in ${root}: it installs the right Node beside the project.`,
+    )
     process.exit(2)
   }
   const run = spawnSync(pinned, process.argv.slice(1), { stdio: 'inherit', env: { ...process.env, CROSSLINE_STARTED: '1' } })

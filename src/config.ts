@@ -68,7 +68,8 @@ export function readConfig(env: Environment): Config {
   const optional = (name: keyof typeof variables) => env[name]?.trim() || undefined
   const number = (name: keyof typeof variables, fallback: number, [least, most]: [number, number]) => {
     const value = Number(optional(name) ?? fallback)
-    if (!Number.isInteger(value) || value < least || value > most) mistakes.push(`${name} must be a whole number from ${least} to ${most}`)
+    if (!Number.isInteger(value) || value < least || value > most)
+      mistakes.push(`${name} must be a whole number from ${least} to ${most}`)
     return value
   }
   const dataDir = resolve(text('DATA_DIR', 'data'))
@@ -81,7 +82,11 @@ export function readConfig(env: Environment): Config {
     tls: { certificate: text('TLS_CERT'), key: text('TLS_KEY'), authorities: text('TLS_CA') },
     signingKey: text('SIGN_KEY'),
     masterKey: text('MASTER_KEY', join(dataDir, 'master.key')),
-    directory: { root: optional('ROOT_FILE'), directory: optional('DIRECTORY_FILE'), pins: list(optional('ROOT_FINGERPRINT')) ?? [] },
+    directory: {
+      root: optional('ROOT_FILE'),
+      directory: optional('DIRECTORY_FILE'),
+      pins: list(optional('ROOT_FINGERPRINT')) ?? [],
+    },
     geo: { country: optional('GEO_COUNTRY_DB'), asn: optional('GEO_ASN_DB'), cdnRanges: optional('CDN_RANGES_FILE') },
     dns: { servers: list(optional('DNS_SERVERS')), timeoutMs: number('DNS_TIMEOUT_MS', 2000, [100, 30_000]) },
     cdnToHome: text('CDN_TO_HOME', 'false') === 'true',
@@ -93,14 +98,18 @@ export function readConfig(env: Environment): Config {
 }
 
 function list(text: string | undefined): string[] | undefined {
-  return text?.split(',').map((part) => part.trim()).filter((part) => part !== '')
+  return text
+    ?.split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
 }
 
 /** The database's address alone, for commands that need nothing else. */
 export function readDatabaseUrl(env: Environment, mistakes: string[] = []): string | undefined {
   const file = env.DATABASE_URL_FILE?.trim()
   const given = env.DATABASE_URL?.trim() || (file ? readSecretText(file, mistakes) : undefined)
-  if (given !== undefined && !/^postgres(ql)?:\/\//.test(given)) mistakes.push('DATABASE_URL must begin with postgres:// or postgresql://')
+  if (given !== undefined && !/^postgres(ql)?:\/\//.test(given))
+    mistakes.push('DATABASE_URL must begin with postgres:// or postgresql://')
   return given
 }
 

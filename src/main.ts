@@ -1,9 +1,9 @@
 // The command line: parses, reads the environment, runs one command, stops on SIGTERM. The only reader of process.env.
 // Exit codes: 0 done, 1 it failed, 2 it was asked wrongly (bad arguments or configuration).
 import { Command, CommanderError, Option } from 'commander'
-import manifest from '../package.json' with { type: 'json' }
-import { CrosslineError } from '#errors.ts'
 import { readConfig, variables } from '#config.ts'
+import { CrosslineError } from '#errors.ts'
+import manifest from '../package.json' with { type: 'json' }
 
 const env = process.env
 
@@ -24,7 +24,9 @@ function say(text: string): void {
 }
 
 const program = new Command('crossline')
-  .description('The exchange that child-protection hotlines run. Settings come from the environment; see `crossline node start --help`.')
+  .description(
+    'The exchange that child-protection hotlines run. Settings come from the environment; see `crossline node start --help`.',
+  )
   .version(manifest.version)
   .exitOverride()
   .configureHelp({ showGlobalOptions: true })
@@ -34,7 +36,12 @@ const node = program.command('node').description('run the node of one member')
 node
   .command('start')
   .description('start the node and stay up until SIGTERM')
-  .addHelpText('after', `\nEnvironment:\n${Object.entries(variables).map(([name, use]) => `  ${name.padEnd(18)} ${use}`).join('\n')}`)
+  .addHelpText(
+    'after',
+    `\nEnvironment:\n${Object.entries(variables)
+      .map(([name, use]) => `  ${name.padEnd(18)} ${use}`)
+      .join('\n')}`,
+  )
   .action(async () => {
     const { startNode } = await import('#node.ts')
     const running = await startNode(readConfig(env))
@@ -59,8 +66,16 @@ certs
   .option('--password <text>', 'password of the .p12 files', 'crossline')
   .action(async (options: { out: string; force: boolean; password: string }) => {
     const { makeDevelopmentCertificates } = await import('#commands/certs-dev.ts')
-    const { issued } = await makeDevelopmentCertificates({ folder: options.out, force: options.force, password: options.password })
-    say(issued.length > 0 ? `made ${issued.length} files in ${options.out}; the .p12 files open with the password given` : `nothing to do: everything in ${options.out} is good for 30 days or more`)
+    const { issued } = await makeDevelopmentCertificates({
+      folder: options.out,
+      force: options.force,
+      password: options.password,
+    })
+    say(
+      issued.length > 0
+        ? `made ${issued.length} files in ${options.out}; the .p12 files open with the password given`
+        : `nothing to do: everything in ${options.out} is good for 30 days or more`,
+    )
   })
 
 const office = program.command('office').description('the network office')
@@ -121,7 +136,11 @@ program
   .action(async (options: { check: boolean }) => {
     const { writeOpenapi } = await import('#commands/write-openapi.ts')
     const result = await writeOpenapi(options)
-    say(result === 'stale' ? 'openapi/openapi.json differs from the schemas: run `crossline openapi`' : `openapi/openapi.json is ${result}`)
+    say(
+      result === 'stale'
+        ? 'openapi/openapi.json differs from the schemas: run `crossline openapi`'
+        : `openapi/openapi.json is ${result}`,
+    )
     if (result === 'stale') process.exitCode = 1
   })
 
@@ -165,7 +184,9 @@ function report(error: unknown): number {
     return error.code === 'invalid_config' ? 2 : 1
   }
   const { name, code } = error as { name?: string; code?: string }
-  process.stderr.write(`crossline: internal: ${name ?? 'Error'}${code ? ` (${code})` : ''}. Run it with LOG_LEVEL=debug, or \`crossline doctor\`.\n`)
+  process.stderr.write(
+    `crossline: internal: ${name ?? 'Error'}${code ? ` (${code})` : ''}. Run it with LOG_LEVEL=debug, or \`crossline doctor\`.\n`,
+  )
   if (env.LOG_LEVEL === 'debug' && error instanceof Error) process.stderr.write(`${error.stack}\n`)
   return 1
 }

@@ -1,6 +1,5 @@
 // The journey as the HTTP side sees it: each step bound to this node's context.
 import { parseStrictJson } from '#domain/strict-json.ts'
-import { findClientRow } from '#storage/client-store.ts'
 import type { Steps } from '#http/steps-table.ts'
 import { acceptReport } from '#steps/accept-report.ts'
 import { acceptItem, assessItem, recordAction, refuseItem } from '#steps/act-on-item.ts'
@@ -13,6 +12,7 @@ import { findReadiness } from '#steps/find-readiness.ts'
 import { findStatus } from '#steps/find-status.ts'
 import { findReceipt, receiveBatch } from '#steps/receive-batch.ts'
 import { findItems, getItem, getReport } from '#steps/show-items.ts'
+import { findClientRow } from '#storage/client-store.ts'
 
 export function bindSteps(ctx: StepContext, keeper: DirectoryKeeper): Steps {
   return {
@@ -45,5 +45,13 @@ export function bindSteps(ctx: StepContext, keeper: DirectoryKeeper): Steps {
 
 async function findClient(ctx: StepContext, fingerprint: string): Promise<ApiClient | undefined> {
   const row = await findClientRow(ctx.db, fingerprint)
-  return row && { fingerprint, role: row.role as ApiClient['role'], name: row.name, countries: row.countries, networkWide: row.network_wide }
+  return (
+    row && {
+      fingerprint,
+      role: row.role as ApiClient['role'],
+      name: row.name,
+      countries: row.countries,
+      networkWide: row.network_wide,
+    }
+  )
 }

@@ -19,18 +19,18 @@ import { createMetrics } from '#http/metrics.ts'
 import { buildOperationsServer } from '#http/operations-server.ts'
 import { buildServer, type Server, type TlsFiles } from '#http/server.ts'
 import { createLogger, type Logger } from '#log.ts'
-import { bindSteps } from './node-steps.ts'
 import type { StepContext } from '#steps/context.ts'
 import { type DirectoryKeeper, openDirectoryKeeper } from '#steps/directory-keeper.ts'
-import { readDirectoryFiles } from '#steps/refresh-directory.ts'
 import { recordMigrations } from '#steps/record-migrations.ts'
+import { readDirectoryFiles } from '#steps/refresh-directory.ts'
 import { addAuditPartitions } from '#storage/audit-store.ts'
 import { type Database, openDatabase } from '#storage/database.ts'
-import { ensureDatabase, type EmbeddedServer, startEmbeddedServer } from '#storage/embedded-server.ts'
+import { type EmbeddedServer, ensureDatabase, startEmbeddedServer } from '#storage/embedded-server.ts'
 import { clearPeerTimers } from '#storage/peer-store.ts'
 import { prepareDatabase } from '#storage/prepare-database.ts'
 import { startLoop } from '#workers/loop.ts'
 import { startWorkers, type Workers } from '#workers/workers.ts'
+import { bindSteps } from './node-steps.ts'
 
 export interface Node {
   /** Where the mutual-TLS listener answers, and the health listener. */
@@ -81,10 +81,21 @@ async function assemble(assembly: Assembly): Promise<Node> {
   const keeper = await openKeeper(config, { db, now, log, onChange: (held) => onDirectory(held) })
   requireMembership(config.member, keeper)
   const geo = await openGeo(config, { log, now })
-  const cdn = await openCdnList({ path: config.geo.cdnRanges, onProblem: (problem) => log.error({ err: problem }, 'the CDN list could not be reloaded: the old one stays') })
-  const resolver = createResolver({ ...(config.dns.servers ? { servers: config.dns.servers } : {}), timeoutMs: config.dns.timeoutMs })
+  const cdn = await openCdnList({
+    path: config.geo.cdnRanges,
+    onProblem: (problem) => log.error({ err: problem }, 'the CDN list could not be reloaded: the old one stays'),
+  })
+  const resolver = createResolver({
+    ...(config.dns.servers ? { servers: config.dns.servers } : {}),
+    timeoutMs: config.dns.timeoutMs,
+  })
   const peers = createPeerClient(() => identity.tls)
-  stops.push(() => geo.close(), () => cdn.close(), () => resolver.close(), () => peers.close())
+  stops.push(
+    () => geo.close(),
+    () => cdn.close(),
+    () => resolver.close(),
+    () => peers.close(),
+  )
 
   let workers: Workers | undefined
   const ctx: StepContext = {
@@ -113,7 +124,10 @@ async function assemble(assembly: Assembly): Promise<Node> {
   const steps = bindSteps(ctx, keeper)
   const server = buildServer({ steps, log, tls: identity.tls, metrics, now })
   const health = buildOperationsServer({ steps, metrics, log })
-  onDirectory = (held) => void applyDirectory(ctx, { held, server }).catch((error: unknown) => log.error({ err: error }, 'a changed directory could not be applied'))
+  onDirectory = (held) =>
+    void applyDirectory(ctx, { held, server }).catch((error: unknown) =>
+      log.error({ err: error }, 'a changed directory could not be applied'),
+    )
   stops.push(() => server.app.close())
   await server.app.listen({ host: config.listen.host, port: config.listen.port })
   stops.push(() => health.close())
@@ -122,7 +136,10 @@ async function assemble(assembly: Assembly): Promise<Node> {
   stops.push(() => workers?.stop())
   stops.push(watchIdentity(config, { identity, server, peers, log }))
   const address = addressOf(server.app.server.address(), config.listen)
-  log.info({ step: 'start', member: config.member, port: address.port, version: keeper.current().version, countries: ctx.homeCountries }, 'node ready')
+  log.info(
+    { step: 'start', member: config.member, port: address.port, version: keeper.current().version, countries: ctx.homeCountries },
+    'node ready',
+  )
   return { address, health: addressOf(health.server.address(), config.health), stop }
 }
 
@@ -130,7 +147,10 @@ function warnOfOldNode(log: Logger): void {
   const version = process.versions.node.split('.').map(Number)
   const differs = minNodeVersion.findIndex((part, place) => part !== version[place])
   if (differs >= 0 && (version[differs] ?? 0) < (minNodeVersion[differs] ?? 0)) {
-    log.warn({ node: process.versions.node, wanted: minNodeVersion.join('.') }, 'this Node lacks later TLS fixes: production should run 26.12.1 or newer')
+    log.warn(
+      { node: process.versions.node, wanted: minNodeVersion.join('.') },
+      'this Node lacks later TLS fixes: production should run 26.12.1 or newer',
+    )
   }
 }
 
@@ -187,7 +207,10 @@ async function openEmbedded(config: Config, { log, stops }: Pick<Assembly, 'log'
   return ensureDatabase(server.adminUrl, `crossline_${config.member.replaceAll('-', '_')}`)
 }
 
-async function openKeeper(config: Config, parts: { db: Database; now: () => Date; log: Logger; onChange: (held: HeldDirectory) => void }): Promise<DirectoryKeeper> {
+async function openKeeper(
+  config: Config,
+  parts: { db: Database; now: () => Date; log: Logger; onChange: (held: HeldDirectory) => void },
+): Promise<DirectoryKeeper> {
   const { pins, root } = config.directory
   const trusted = pins.length > 0 ? pins : root === undefined ? [] : [digest(await readFile(root).catch(() => Buffer.alloc(0)))]
   const keeper = await openDirectoryKeeper({ ...parts, pins: [...trusted, ...(await heldPins(parts.db))] })
@@ -197,19 +220,27 @@ async function openKeeper(config: Config, parts: { db: Database; now: () => Date
 
 /** The first root that this node ever trusted stays its anchor when ROOT_FILE moves on to later ones. */
 async function heldPins(db: Database): Promise<string[]> {
-  const first = await db.selectFrom('directory_document').select('hash').where('kind', '=', 'root').orderBy('number').limit(1).executeTakeFirst()
+  const first = await db
+    .selectFrom('directory_document')
+    .select('hash')
+    .where('kind', '=', 'root')
+    .orderBy('number')
+    .limit(1)
+    .executeTakeFirst()
   return first ? [first.hash] : []
 }
 
 function requireMembership(self: string, keeper: DirectoryKeeper): void {
-  if (!keeper.current().findMember(self)) throw new CrosslineError('invalid_config', { detail: 'MEMBER_ID is no member of the directory.' })
+  if (!keeper.current().findMember(self))
+    throw new CrosslineError('invalid_config', { detail: 'MEMBER_ID is no member of the directory.' })
 }
 
 async function openGeo(config: Config, { log, now }: { log: Logger; now: () => Date }): Promise<GeoDatabase> {
   const geo = await openGeoDatabase({
     countryPath: config.geo.country,
     asnPath: config.geo.asn,
-    onProblem: (kind, problem) => log.error({ kind, err: problem }, 'a geolocation database could not be reloaded: the old one stays in use'),
+    onProblem: (kind, problem) =>
+      log.error({ kind, err: problem }, 'a geolocation database could not be reloaded: the old one stays in use'),
     onReload: (kind) => log.info({ kind }, 'geolocation database reloaded'),
   })
   const ageDays = ageInDays(geo.sources().country.builtAt, now().getTime())
@@ -225,7 +256,11 @@ async function applyDirectory(ctx: StepContext, { held, server }: { held: HeldDi
     return known.has(fingerprint) && (owner === undefined || !held.mayExchange(ctx.self, owner))
   })
   ctx.peers.reset()
-  await clearPeerTimers(ctx.db, held.document.members.map((member) => member.id), ctx.now())
+  await clearPeerTimers(
+    ctx.db,
+    held.document.members.map((member) => member.id),
+    ctx.now(),
+  )
   ctx.wake('deliver')
   ctx.wake('trace')
 }
@@ -267,6 +302,9 @@ async function stampOf(path: string): Promise<string> {
   return `${mtimeMs}:${size}:${ino}`
 }
 
-function addressOf(address: string | AddressInfo | null, fallback: { host: string; port: number }): { host: string; port: number } {
+function addressOf(
+  address: string | AddressInfo | null,
+  fallback: { host: string; port: number },
+): { host: string; port: number } {
   return typeof address === 'object' && address ? { host: address.address, port: address.port } : fallback
 }

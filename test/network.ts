@@ -1,11 +1,12 @@
 // Real hotlines for a test: real certificates, real databases, real DNS exchange, the very server that production starts. Only the clock
 // may be another, and the zone of the DNS server is the test's.
+
+import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { X509Certificate } from 'node:crypto'
 import { Agent, request as send } from 'undici'
 import { type DevelopmentMember, makeDevelopmentCertificates } from '#commands/certs-dev.ts'
 import { startDnsServer, type Zone } from '#commands/demo-dns.ts'
@@ -16,14 +17,20 @@ import { fingerprintOf } from '#crypto/certificates.ts'
 import { createLogger, type Logger } from '#log.ts'
 import { type Node, startNode } from '#node.ts'
 import { insertClient } from '#storage/client-store.ts'
-import { createTestDatabase, type TestDatabase, type Teardown } from './database.ts'
+import { createTestDatabase, type Teardown, type TestDatabase } from './database.ts'
 
 const loopback = ['localhost', '127.0.0.1']
 const geoFolder = join(import.meta.dirname, 'geo')
 
 /** Addresses of the vendor's published test data, by the country that it gives them. */
 export const addresses = {
-  GB: '81.2.69.142', SE: '89.160.20.112', JP: '2001:218::1', US: '216.160.83.56', PH: '202.196.224.1', BT: '67.43.156.1', CDN: '104.16.0.1',
+  GB: '81.2.69.142',
+  SE: '89.160.20.112',
+  JP: '2001:218::1',
+  US: '216.160.83.56',
+  PH: '202.196.224.1',
+  BT: '67.43.156.1',
+  CDN: '104.16.0.1',
 } as const
 
 export interface Member extends DevelopmentMember {
@@ -96,7 +103,10 @@ export async function createNetwork(t: Teardown, options: NetworkOptions = {}): 
   const ports = new Map<string, number>()
   for (const { id } of described) ports.set(id, await freePort())
   const network: DescribedNetwork = {
-    members: described.map(({ hosts: _hosts, runs: _runs, ...member }) => ({ ...member, url: `https://localhost:${ports.get(member.id)}` })),
+    members: described.map(({ hosts: _hosts, runs: _runs, ...member }) => ({
+      ...member,
+      url: `https://localhost:${ports.get(member.id)}`,
+    })),
     routes: options.routes ?? described.flatMap(({ id, countries }) => countries.map((country) => ({ country, primary: id }))),
   }
   await authorDevNetwork({ folder, ...network })
@@ -132,7 +142,11 @@ export interface Place {
 }
 
 /** The environment that a node of this network starts with. */
-export function environmentOf(id: string, { folder, port, dnsPort }: Omit<Place, 'options'>, databaseUrl: string): Record<string, string> {
+export function environmentOf(
+  id: string,
+  { folder, port, dnsPort }: Omit<Place, 'options'>,
+  databaseUrl: string,
+): Record<string, string> {
   const files = memberFiles(folder, id)
   return {
     MEMBER_ID: id,
@@ -175,13 +189,20 @@ async function prepareMember(t: Teardown, { id, countries }: Member, place: Plac
     const held = agents.get(role)
     if (held) return held
     const { certificate, key } = files.clients[role]
-    const agent = new Agent({ connect: { ca: readFileSync(authorityFiles(folder).certificate), cert: readFileSync(certificate), key: readFileSync(key) } })
+    const agent = new Agent({
+      connect: { ca: readFileSync(authorityFiles(folder).certificate), cert: readFileSync(certificate), key: readFileSync(key) },
+    })
     agents.set(role, agent)
     return agent
   }
   const url = `https://localhost:${port}`
   return {
-    id, port, url, config, database, logLines,
+    id,
+    port,
+    url,
+    config,
+    database,
+    logLines,
     node: () => {
       if (!node) throw new Error(`${id} does not run`)
       return node
@@ -191,8 +212,14 @@ async function prepareMember(t: Teardown, { id, countries }: Member, place: Plac
     },
     stop,
     call: async (role, method, path, body, headers = {}) => {
-      const payload = body === undefined ? null : typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body)
-      const answer = await send(`${url}${path}`, { method, dispatcher: agentOf(role), body: payload, headers: { ...(payload === null ? {} : { 'content-type': 'application/json' }), ...headers } })
+      const payload =
+        body === undefined ? null : typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body)
+      const answer = await send(`${url}${path}`, {
+        method,
+        dispatcher: agentOf(role),
+        body: payload,
+        headers: { ...(payload === null ? {} : { 'content-type': 'application/json' }), ...headers },
+      })
       const text = await answer.body.text()
       return { status: answer.statusCode, headers: answer.headers, text, body: parseIfJson(text) }
     },
@@ -207,10 +234,19 @@ function parseIfJson(text: string): unknown {
   }
 }
 
-async function registerClients(database: TestDatabase, { id, countries, files }: { id: string; countries: readonly string[]; files: ReturnType<typeof memberFiles> }): Promise<void> {
+async function registerClients(
+  database: TestDatabase,
+  { id, countries, files }: { id: string; countries: readonly string[]; files: ReturnType<typeof memberFiles> },
+): Promise<void> {
   for (const role of ['hotline', 'liaison', 'operator'] as const) {
     const fingerprint = fingerprintOf(new X509Certificate(readFileSync(files.clients[role].certificate)))
-    await insertClient(database.database, { fingerprint, role, name: `${id}-${role}`, countries: role === 'liaison' ? [...countries] : [], network_wide: false })
+    await insertClient(database.database, {
+      fingerprint,
+      role,
+      name: `${id}-${role}`,
+      countries: role === 'liaison' ? [...countries] : [],
+      network_wide: false,
+    })
   }
 }
 
@@ -238,5 +274,13 @@ export async function eventually<T>(what: string, look: () => Promise<T | undefi
 
 /** A report that is valid but for what a test changes. */
 export function reportOf(items: readonly object[], change: object = {}): Record<string, unknown> {
-  return { reference: 'FILE-1', receivedAt: '2026-11-01T10:00:00.000Z', source: 'public_form', siteType: 'website', commerciality: 'not_determined', items, ...change }
+  return {
+    reference: 'FILE-1',
+    receivedAt: '2026-11-01T10:00:00.000Z',
+    source: 'public_form',
+    siteType: 'website',
+    commerciality: 'not_determined',
+    items,
+    ...change,
+  }
 }

@@ -91,7 +91,8 @@ function openPool(url: string, fingerprints: readonly string[], tls: ClientTls):
       minVersion: 'TLSv1.3',
       maxCachedSessions: 0,
       timeout: 10_000,
-      checkServerIdentity: (host: string, certificate: PeerCertificate) => checkServerIdentity(host, certificate) ?? checkPin(certificate, fingerprints),
+      checkServerIdentity: (host: string, certificate: PeerCertificate) =>
+        checkServerIdentity(host, certificate) ?? checkPin(certificate, fingerprints),
     },
   })
 }
@@ -118,7 +119,19 @@ function reasonOf(error: unknown): Unreachable {
   if (code === pinMismatch) return 'pin'
   if (code === 'ECONNREFUSED' || code === 'EHOSTUNREACH' || code === 'ENETUNREACH') return 'refused'
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'not_found'
-  if (error instanceof errors.ConnectTimeoutError || error instanceof errors.HeadersTimeoutError || error instanceof errors.BodyTimeoutError) return 'timeout'
-  if (code.startsWith('ERR_SSL') || code.startsWith('ERR_TLS') || code.includes('CERT') || code === 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' || code === 'EPROTO') return 'tls'
+  if (
+    error instanceof errors.ConnectTimeoutError ||
+    error instanceof errors.HeadersTimeoutError ||
+    error instanceof errors.BodyTimeoutError
+  )
+    return 'timeout'
+  if (
+    code.startsWith('ERR_SSL') ||
+    code.startsWith('ERR_TLS') ||
+    code.includes('CERT') ||
+    code === 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' ||
+    code === 'EPROTO'
+  )
+    return 'tls'
   return 'closed'
 }

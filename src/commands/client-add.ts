@@ -31,20 +31,33 @@ export async function addClient(env: Environment, client: NewClient): Promise<st
   const { db, close } = await openServiceDatabase(env)
   try {
     const fingerprint = fingerprintOf(certificate)
-    const isNew = await insertClient(db, { fingerprint, role: client.role, name: client.name, countries: client.country ?? [], network_wide: client.networkWide })
-    return isNew ? `registered ${client.name} as ${client.role}; fingerprint ${fingerprint}` : `this certificate is registered already; fingerprint ${fingerprint}`
+    const isNew = await insertClient(db, {
+      fingerprint,
+      role: client.role,
+      name: client.name,
+      countries: client.country ?? [],
+      network_wide: client.networkWide,
+    })
+    return isNew
+      ? `registered ${client.name} as ${client.role}; fingerprint ${fingerprint}`
+      : `this certificate is registered already; fingerprint ${fingerprint}`
   } finally {
     await close()
   }
 }
 
 function checkClient({ name, role, country = [], networkWide }: NewClient): void {
-  if (!/^[a-z0-9][a-z0-9-]{0,39}$/.test(name)) throw new CrosslineError('invalid_config', { detail: '--name must be 1 to 40 of a-z, 0-9 and -.' })
-  if (country.some((code) => !/^[A-Z]{2}$/.test(code))) throw new CrosslineError('invalid_config', { detail: '--country takes ISO 3166-1 alpha-2 codes, upper case.' })
+  if (!/^[a-z0-9][a-z0-9-]{0,39}$/.test(name))
+    throw new CrosslineError('invalid_config', { detail: '--name must be 1 to 40 of a-z, 0-9 and -.' })
+  if (country.some((code) => !/^[A-Z]{2}$/.test(code)))
+    throw new CrosslineError('invalid_config', { detail: '--country takes ISO 3166-1 alpha-2 codes, upper case.' })
   if (role === 'liaison' && country.length === 0 && !networkWide) {
-    throw new CrosslineError('invalid_config', { detail: 'A liaison needs --country or --network-wide: without either it would see nothing.' })
+    throw new CrosslineError('invalid_config', {
+      detail: 'A liaison needs --country or --network-wide: without either it would see nothing.',
+    })
   }
-  if (role !== 'liaison' && (country.length > 0 || networkWide)) throw new CrosslineError('invalid_config', { detail: '--country and --network-wide belong to liaisons.' })
+  if (role !== 'liaison' && (country.length > 0 || networkWide))
+    throw new CrosslineError('invalid_config', { detail: '--country and --network-wide belong to liaisons.' })
 }
 
 async function readCertificate(path: string): Promise<X509Certificate> {
@@ -67,7 +80,13 @@ async function issue(env: Environment, { name, role, out, ca, password }: NewCli
   await mkdir(out, { recursive: true })
   await writeWhole(join(out, `${name}.pem`), certificatePem, 0o644)
   await writeWhole(join(out, `${name}.key`), privateKeyPem, 0o600)
-  const p12 = bundleForBrowser({ certificatePem, privateKeyPem, authorityPem, password, friendlyName: `Crossline ${member} ${name}` })
+  const p12 = bundleForBrowser({
+    certificatePem,
+    privateKeyPem,
+    authorityPem,
+    password,
+    friendlyName: `Crossline ${member} ${name}`,
+  })
   await writeWhole(join(out, `${name}.p12`), p12, 0o600)
   return new X509Certificate(certificatePem)
 }

@@ -19,11 +19,24 @@ export async function printEvidence(env: Environment, messageId: string): Promis
   const { db, keys, close } = await openServiceDatabase(env)
   try {
     const found = await findMessageProof(db, messageId)
-    if (!found?.sealed || !found.wrapped) throw new CrosslineError('not_found', { detail: 'No such message is here, or it was erased.' })
-    if (found.index === null || !found.leaves || found.size === null || !found.proof) throw new CrosslineError('not_found', { detail: 'The message waits to be sent: there is no evidence yet.' })
+    if (!found?.sealed || !found.wrapped)
+      throw new CrosslineError('not_found', { detail: 'No such message is here, or it was erased.' })
+    if (found.index === null || !found.leaves || found.size === null || !found.proof)
+      throw new CrosslineError('not_found', { detail: 'The message waits to be sent: there is no evidence yet.' })
     const line = openLine(openSubjectKey({ keys }, found.item_id, found.wrapped), found.id, found.sealed)
     const path = inclusionPath(splitLeaves(found.leaves), found.index)
-    return JSON.stringify(buildEvidence({ message: line.toString(), index: found.index, size: found.size, path, proof: found.proof, receipt: found.receipt }), null, 2)
+    return JSON.stringify(
+      buildEvidence({
+        message: line.toString(),
+        index: found.index,
+        size: found.size,
+        path,
+        proof: found.proof,
+        receipt: found.receipt,
+      }),
+      null,
+      2,
+    )
   } finally {
     await close()
   }
@@ -35,14 +48,23 @@ function splitLeaves(leaves: Buffer): Buffer[] {
 
 /** Checks evidence from a file against a directory and its root. Says what it shows; throws `bad_evidence`. */
 export async function checkEvidence(file: string, { directory, root }: { directory?: string; root?: string }): Promise<string> {
-  if (directory === undefined || root === undefined) throw new CrosslineError('invalid_config', { detail: '--check needs --directory and --root.' })
+  if (directory === undefined || root === undefined)
+    throw new CrosslineError('invalid_config', { detail: '--check needs --directory and --root.' })
   const rootBytes = await readWhole(root)
   // Whose root it is, is for the person who gives it: its fingerprint is printed to be compared.
   const trusted = await verifyFirstRoot(rootBytes, [digest(rootBytes)])
   const verified = await verifyDirectory(await readWhole(directory), trusted.document)
-  const held = holdDirectory({ document: verified.document, version: verified.number, hash: verified.hash, bytes: verified.bytes, root: trusted.document })
+  const held = holdDirectory({
+    document: verified.document,
+    version: verified.number,
+    hash: verified.hash,
+    bytes: verified.bytes,
+    root: trusted.document,
+  })
   const shown = await verifyEvidence(parseStrictJson(await readWhole(file)), (member, kid) => held.findSigningKey(member, kid))
-  const receipt = shown.receipt ? `receipt  signed by ${shown.message.to} at ${shown.receipt.at.toISOString()}: ${shown.receipt.status}` : 'receipt  none yet'
+  const receipt = shown.receipt
+    ? `receipt  signed by ${shown.message.to} at ${shown.receipt.at.toISOString()}: ${shown.receipt.status}`
+    : 'receipt  none yet'
   return [
     `valid    ${shown.message.kind} ${shown.message.id} about item ${shown.message.item}`,
     `author   ${shown.message.author}, signed at ${shown.signedAt.toISOString()} (its claim), to ${shown.message.to}`,

@@ -16,7 +16,10 @@ export async function findDatabase(env: Environment): Promise<{ url: string; clo
   if (mistakes.length > 0) throw new CrosslineError('invalid_config', { detail: mistakes.join('\n') })
   if (url !== undefined) return { url, close: async () => {} }
   const member = env.MEMBER_ID?.trim()
-  if (!member) throw new CrosslineError('invalid_config', { detail: 'Set DATABASE_URL, or MEMBER_ID and DATA_DIR for the embedded database.' })
+  if (!member)
+    throw new CrosslineError('invalid_config', {
+      detail: 'Set DATABASE_URL, or MEMBER_ID and DATA_DIR for the embedded database.',
+    })
   const server = await startEmbeddedServer({ dataDir: join(resolve(env.DATA_DIR?.trim() || 'data'), 'postgres') })
   const embedded = await ensureDatabase(server.adminUrl, `crossline_${member.replaceAll('-', '_')}`)
   return { url: embedded, close: () => server.stop() }
@@ -34,12 +37,20 @@ export async function openServiceDatabase(env: Environment): Promise<OpenedDatab
   try {
     const dataDir = resolve(env.DATA_DIR?.trim() || 'data')
     const keys = deriveKeys((await readMasterKey(env.MASTER_KEY?.trim() || join(dataDir, 'master.key'))).key)
-    const { serviceUrl } = await prepareDatabase({ url: found.url, folder: migrationsFolder, servicePassword: keys.servicePassword })
+    const { serviceUrl } = await prepareDatabase({
+      url: found.url,
+      folder: migrationsFolder,
+      servicePassword: keys.servicePassword,
+    })
     const db = openDatabase({ url: serviceUrl, applicationName: 'crossline command', maxConnections: 2 })
-    return { db, keys, close: async () => {
-      await db.close()
-      await found.close()
-    } }
+    return {
+      db,
+      keys,
+      close: async () => {
+        await db.close()
+        await found.close()
+      },
+    }
   } catch (error) {
     await found.close()
     throw error

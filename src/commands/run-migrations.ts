@@ -9,7 +9,9 @@ export async function runMigrations(env: Environment): Promise<string> {
   const { url, close } = await findDatabase(env)
   try {
     if (!(await canAdminister(url))) {
-      throw new CrosslineError('migration_needed', { detail: 'DATABASE_URL has no right to change the schema: use an administering address for this command.' })
+      throw new CrosslineError('migration_needed', {
+        detail: 'DATABASE_URL has no right to change the schema: use an administering address for this command.',
+      })
     }
     const { applied } = await migrate({ adminUrl: url, folder: migrationsFolder })
     return applied.length > 0 ? `applied ${applied.join(', ')}` : 'the schema is up to date'

@@ -42,7 +42,11 @@ export function toJcs(value: unknown): string {
 }
 
 /** The canonical bytes of an entry and its leaf hash. `payload` has one member per field that may be disclosed alone. */
-export function buildEntry(facts: EntryFacts, actor: Committed, payload: Record<string, Committed>): { bytes: Buffer; leaf: Buffer } {
+export function buildEntry(
+  facts: EntryFacts,
+  actor: Committed,
+  payload: Record<string, Committed>,
+): { bytes: Buffer; leaf: Buffer } {
   const bytes = Buffer.from(canonicalEntry(facts, commit(actor), commitments(payload)))
   return { bytes, leaf: leafHash(bytes) }
 }

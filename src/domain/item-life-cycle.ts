@@ -28,7 +28,11 @@ const allowedFrom: Record<ItemEvent, readonly ItemState[]> = {
   act: ['accepted', 'assessed'],
 }
 
-const finalOutcomes: Partial<Record<Action['action'], Outcome>> = { removed: 'removed', unavailable: 'unavailable', not_illegal: 'not_illegal' }
+const finalOutcomes: Partial<Record<Action['action'], Outcome>> = {
+  removed: 'removed',
+  unavailable: 'unavailable',
+  not_illegal: 'not_illegal',
+}
 
 /** Who owns the item, as the rules see it: a handoff that was sent may have been stored before its receipt came back. */
 export function isOwner(facts: LifeCycleFacts, member: string): boolean {
@@ -41,30 +45,43 @@ export function verifyEvent(facts: LifeCycleFacts, event: ItemEvent, member: str
   const state = facts.state === 'sent' && facts.handedTo === member ? 'delivered' : facts.state
   // Routed to a peer is on its way out; only an item hosted at home is accepted from routed.
   const isLeaving = state === 'routed' && facts.handedTo !== null
-  if (isLeaving || !allowedFrom[event].includes(state)) throw wrongState({ ...facts, state }, 'The state of the item does not allow this.')
+  if (isLeaving || !allowedFrom[event].includes(state))
+    throw wrongState({ ...facts, state }, 'The state of the item does not allow this.')
 }
 
 /** The state after an event that `verifyEvent` allowed. */
-export const stateAfter = { accept: 'accepted', refuse: 'refused', assess: 'assessed' } as const satisfies Partial<Record<ItemEvent, ItemState>>
+export const stateAfter = { accept: 'accepted', refuse: 'refused', assess: 'assessed' } as const satisfies Partial<
+  Record<ItemEvent, ItemState>
+>
 
 /** An assessment may follow unless the last one is locked: only `national` can be overruled (invariant 2). */
 export function verifyAssessment(facts: LifeCycleFacts, member: string): void {
   verifyEvent(facts, 'assess', member)
   const last = facts.assessments.at(-1)?.classification
-  if (last !== undefined && last !== 'national') throw wrongState(facts, 'The last assessment is locked: only national can be overruled.')
+  if (last !== undefined && last !== 'national')
+    throw wrongState(facts, 'The last assessment is locked: only national can be overruled.')
 }
 
 /** An action by the rules 3 to 5. Gives the outcome that closes the item, or undefined for an action that is not final. */
-export function verifyAction(facts: LifeCycleFacts, action: Pick<Action, 'action' | 'reason'>, member: string): Outcome | undefined {
+export function verifyAction(
+  facts: LifeCycleFacts,
+  action: Pick<Action, 'action' | 'reason'>,
+  member: string,
+): Outcome | undefined {
   verifyEvent(facts, 'act', member)
   if (facts.actions.some((each) => each.action === action.action)) throw wrongState(facts, 'This action was taken before.')
-  if (facts.state === 'accepted' && action.action !== 'unavailable') throw wrongState(facts, 'Only unavailable may be set before an assessment.')
+  if (facts.state === 'accepted' && action.action !== 'unavailable')
+    throw wrongState(facts, 'Only unavailable may be set before an assessment.')
   const needsReason = action.action === 'unavailable' || action.action === 'not_illegal'
   if (needsReason !== (action.reason !== undefined)) {
-    throw new CrosslineError('schema_invalid', { pointer: '/reason', detail: needsReason ? 'This action needs a reason.' : 'A reason belongs to unavailable and not_illegal only.' })
+    throw new CrosslineError('schema_invalid', {
+      pointer: '/reason',
+      detail: needsReason ? 'This action needs a reason.' : 'A reason belongs to unavailable and not_illegal only.',
+    })
   }
   const last = facts.assessments.at(-1)?.classification
-  if (action.action === 'not_illegal' && last !== 'ignore') throw wrongState(facts, 'not_illegal needs a last assessment of ignore.')
+  if (action.action === 'not_illegal' && last !== 'ignore')
+    throw wrongState(facts, 'not_illegal needs a last assessment of ignore.')
   return finalOutcomes[action.action]
 }
 

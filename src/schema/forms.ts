@@ -3,20 +3,34 @@ import { Type } from 'typebox'
 
 /** Characters that no text may hold: C0/C1 controls, line and paragraph separators, bidirectional overrides and isolates, BOM. */
 const forbidden = '\\u0000-\\u001F\\u007F-\\u009F\\u061C\\u200E\\u200F\\u2028\\u2029\\u202A-\\u202E\\u2066-\\u2069\\uFEFF'
-const forbiddenInLines = '\\u0000-\\u0008\\u000B-\\u001F\\u007F-\\u009F\\u061C\\u200E\\u200F\\u2028\\u2029\\u202A-\\u202E\\u2066-\\u2069\\uFEFF'
+const forbiddenInLines =
+  '\\u0000-\\u0008\\u000B-\\u001F\\u007F-\\u009F\\u061C\\u200E\\u200F\\u2028\\u2029\\u202A-\\u202E\\u2066-\\u2069\\uFEFF'
 
 /** One line of text without control or bidirectional characters. */
 export function lineOfText(maxLength: number, description: string, minLength = 1) {
-  return Type.String({ minLength, maxLength, pattern: `^[^${forbidden}]*$`, description: `${description} One line, at most ${maxLength} characters, without control or bidirectional characters.` })
+  return Type.String({
+    minLength,
+    maxLength,
+    pattern: `^[^${forbidden}]*$`,
+    description: `${description} One line, at most ${maxLength} characters, without control or bidirectional characters.`,
+  })
 }
 
 /** Text of several lines (line feed and tab allowed), otherwise as `lineOfText`. */
 export function linesOfText(maxLength: number, description: string) {
-  return Type.String({ minLength: 1, maxLength, pattern: `^[^${forbiddenInLines}]*$`, description: `${description} At most ${maxLength} characters; line feed and tab are the only control characters.` })
+  return Type.String({
+    minLength: 1,
+    maxLength,
+    pattern: `^[^${forbiddenInLines}]*$`,
+    description: `${description} At most ${maxLength} characters; line feed and tab are the only control characters.`,
+  })
 }
 
 export function uuidv7(description: string) {
-  return Type.String({ pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$', description: `${description} UUIDv7 in lower case (RFC 9562).` })
+  return Type.String({
+    pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$',
+    description: `${description} UUIDv7 in lower case (RFC 9562).`,
+  })
 }
 
 export function memberId(description: string) {

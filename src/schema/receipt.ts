@@ -6,8 +6,17 @@ const closed = { additionalProperties: false } as const
 
 /** Why one message of a batch was not stored. */
 export const exceptionCodes = [
-  'schema_invalid', 'too_large', 'wrong_author', 'wrong_receiver', 'unknown_kind', 'unknown_crit', 'id_conflict', 'wrong_state', 'not_owner',
-  'not_responsible', 'bad_origin',
+  'schema_invalid',
+  'too_large',
+  'wrong_author',
+  'wrong_receiver',
+  'unknown_kind',
+  'unknown_crit',
+  'id_conflict',
+  'wrong_state',
+  'not_owner',
+  'not_responsible',
+  'bad_origin',
 ] as const
 export type ExceptionCode = (typeof exceptionCodes)[number]
 
@@ -43,7 +52,10 @@ export const ReceiptClaims = Type.Object(
     root: sha256Digest('Root as recomputed by the receiver.'),
     size: Type.Integer({ minimum: 1, maximum: 1000, description: 'Number of messages.' }),
     proof: sha256Digest('Digest of the first proof JWT accepted for this batch.'),
-    exceptions: Type.Array(ReceiptException, { maxItems: 1000, description: 'Ascending by index, each once; every other message is stored.' }),
+    exceptions: Type.Array(ReceiptException, {
+      maxItems: 1000,
+      description: 'Ascending by index, each once; every other message is stored.',
+    }),
     previous: orNull(sha256Digest('Digest of the last receipt to this peer.')),
     checkpoint: orNull(CheckpointClaim),
   },
@@ -51,12 +63,27 @@ export const ReceiptClaims = Type.Object(
 )
 export type ReceiptClaims = Static<typeof ReceiptClaims>
 
-const jws = (typ: string) => Type.String({ pattern: '^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+$', description: `Compact JWS, typ ${typ}.` })
-export const ReceiptAnswer = Type.Object({ receipt: jws('crossline-receipt+jwt') }, { ...closed, $id: 'ReceiptAnswer', description: 'The receipt of a stored batch; the same bytes each time.' })
+const jws = (typ: string) =>
+  Type.String({ pattern: '^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+$', description: `Compact JWS, typ ${typ}.` })
+export const ReceiptAnswer = Type.Object(
+  { receipt: jws('crossline-receipt+jwt') },
+  { ...closed, $id: 'ReceiptAnswer', description: 'The receipt of a stored batch; the same bytes each time.' },
+)
 export const PingInput = Type.Object(
-  { nonce: Type.String({ pattern: '^[A-Za-z0-9_-]{16,64}$', description: '16 to 64 base64url characters, chosen by the caller.' }) },
+  {
+    nonce: Type.String({
+      pattern: '^[A-Za-z0-9_-]{16,64}$',
+      description: '16 to 64 base64url characters, chosen by the caller.',
+    }),
+  },
   { ...closed, $id: 'PingInput', description: 'A signed echo.' },
 )
 export type PingInput = Static<typeof PingInput>
-export const PingAnswer = Type.Object({ pong: jws('crossline-pong+jwt') }, { ...closed, $id: 'PingAnswer', description: 'The nonce, signed, with the time of the answering node.' })
-export const CapabilitiesAnswer = Type.Object({ capabilities: jws('crossline-capabilities+jwt') }, { ...closed, $id: 'CapabilitiesAnswer', description: 'What the node serves, signed.' })
+export const PingAnswer = Type.Object(
+  { pong: jws('crossline-pong+jwt') },
+  { ...closed, $id: 'PingAnswer', description: 'The nonce, signed, with the time of the answering node.' },
+)
+export const CapabilitiesAnswer = Type.Object(
+  { capabilities: jws('crossline-capabilities+jwt') },
+  { ...closed, $id: 'CapabilitiesAnswer', description: 'What the node serves, signed.' },
+)

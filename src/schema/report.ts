@@ -1,8 +1,21 @@
 // A report and its items, as a hotline's own system sends and reads them (domain.md, "Data").
 import { type Static, Type } from 'typebox'
 import {
-  ActionCode, AgeGroup, Classification, Commerciality, ContentType, Flag, Gender, Handling, ItemState, Outcome, PaymentMethod,
-  Reason, Refusal, ReportSource, SiteType,
+  ActionCode,
+  AgeGroup,
+  Classification,
+  Commerciality,
+  ContentType,
+  Flag,
+  Gender,
+  Handling,
+  ItemState,
+  Outcome,
+  PaymentMethod,
+  Reason,
+  Refusal,
+  ReportSource,
+  SiteType,
 } from './code-lists.ts'
 import { countryCode, lineOfText, linesOfText, memberId, orNull, timestamp, uuidv7 } from './forms.ts'
 import { HostingEvidence } from './hosting-evidence.ts'
@@ -11,9 +24,15 @@ import { HostingEvidence } from './hosting-evidence.ts'
 export const maxItems = 10_000
 const closed = { additionalProperties: false } as const
 
-const UrlText = Type.String({ minLength: 1, maxLength: 8192, description: 'The URL as found: http, https or ftp, at most 8,192 characters. Media never travel: a `data:` URL is refused. Log-in data belong into accessCredentials, not into the URL.' })
+const UrlText = Type.String({
+  minLength: 1,
+  maxLength: 8192,
+  description:
+    'The URL as found: http, https or ftp, at most 8,192 characters. Media never travel: a `data:` URL is refused. Log-in data belong into accessCredentials, not into the URL.',
+})
 
-const hex = (length: number, name: string) => Type.Optional(Type.String({ pattern: `^[0-9a-f]{${length}}$`, description: `${name} of the file, lower-case hex.` }))
+const hex = (length: number, name: string) =>
+  Type.Optional(Type.String({ pattern: `^[0-9a-f]{${length}}$`, description: `${name} of the file, lower-case hex.` }))
 export const Hashes = Type.Object(
   { sha256: hex(64, 'SHA-256'), sha1: hex(40, 'SHA-1'), md5: hex(32, 'MD5'), pdq: hex(64, 'PDQ perceptual hash (256 bit)') },
   { ...closed, $id: 'Hashes', description: 'Known hashes of the file. The file itself never travels.' },
@@ -25,12 +44,21 @@ export const StatedCountry = Type.Object(
     by: lineOfText(64, 'Pseudonym of the analyst who states it.'),
     reason: lineOfText(500, 'Why: what the analyst saw.'),
   },
-  { ...closed, $id: 'StatedCountry', description: 'A hosting country stated by an analyst. It decides before any trace (routing rule 1).' },
+  {
+    ...closed,
+    $id: 'StatedCountry',
+    description: 'A hosting country stated by an analyst. It decides before any trace (routing rule 1).',
+  },
 )
 
 export const AccessCredentials = Type.Object(
   { username: lineOfText(256, 'User name of the page.'), password: lineOfText(256, 'Password of the page.') },
-  { ...closed, $id: 'AccessCredentials', description: 'Log-in data of the reported page: a secret. Sealed at rest, sealed anew for the receiver, never shown in a list.' },
+  {
+    ...closed,
+    $id: 'AccessCredentials',
+    description:
+      'Log-in data of the reported page: a secret. Sealed at rest, sealed anew for the receiver, never shown in a list.',
+  },
 )
 
 export const ItemInput = Type.Object(
@@ -42,7 +70,11 @@ export const ItemInput = Type.Object(
     hashes: Type.Optional(Hashes),
     statedCountry: Type.Optional(StatedCountry),
   },
-  { ...closed, $id: 'ItemInput', description: 'One URL to be acted on. An item without a URL (something seen while travelling) must state its country.' },
+  {
+    ...closed,
+    $id: 'ItemInput',
+    description: 'One URL to be acted on. An item without a URL (something seen while travelling) must state its country.',
+  },
 )
 export type ItemInput = Static<typeof ItemInput>
 
@@ -53,8 +85,17 @@ const reportFields = {
   referrer: Type.Optional(Type.String({ minLength: 1, maxLength: 8192, description: 'URL of the page that led there.' })),
   siteType: SiteType,
   commerciality: Commerciality,
-  paymentMethods: Type.Array(PaymentMethod, { maxItems: 13, uniqueItems: true, description: 'Ways of payment that the site offers; empty if none is known.' }),
-  memo: Type.Optional(linesOfText(16_384, "The analyst's remarks for the next hotline, at most 32 KiB as JSON text. No data about the person who reported.")),
+  paymentMethods: Type.Array(PaymentMethod, {
+    maxItems: 13,
+    uniqueItems: true,
+    description: 'Ways of payment that the site offers; empty if none is known.',
+  }),
+  memo: Type.Optional(
+    linesOfText(
+      16_384,
+      "The analyst's remarks for the next hotline, at most 32 KiB as JSON text. No data about the person who reported.",
+    ),
+  ),
   handling: Handling,
 }
 
@@ -90,7 +131,9 @@ export const AssessmentInput = Type.Object(
     classification: Classification,
     gender: Type.Optional(Gender),
     ageGroup: Type.Optional(AgeGroup),
-    flags: Type.Optional(Type.Array(Flag, { maxItems: 4, uniqueItems: true, description: 'Properties of the material; empty if none.' })),
+    flags: Type.Optional(
+      Type.Array(Flag, { maxItems: 4, uniqueItems: true, description: 'Properties of the material; empty if none.' }),
+    ),
     analyst: lineOfText(64, 'Pseudonym of the analyst. Never a real name: it travels to peers.'),
   },
   { ...closed, $id: 'AssessmentInput', description: 'What the owner found the content to be.' },
@@ -119,7 +162,11 @@ export const ActionInput = Type.Object(
     reason: Type.Optional(Reason),
     analyst: lineOfText(64, 'Pseudonym of the analyst. Never a real name: it travels to peers.'),
   },
-  { ...closed, $id: 'ActionInput', description: 'What the owner did. unavailable and not_illegal need a reason; not_illegal needs a last assessment of ignore.' },
+  {
+    ...closed,
+    $id: 'ActionInput',
+    description: 'What the owner did. unavailable and not_illegal need a reason; not_illegal needs a last assessment of ignore.',
+  },
 )
 export type ActionInput = Static<typeof ActionInput>
 
@@ -148,15 +195,26 @@ export const RefuseInput = Type.Object(
     note: Type.Optional(linesOfText(2000, 'What the sender should know, for an analyst to read.')),
     evidence: Type.Optional(HostingEvidence),
   },
-  { ...closed, $id: 'RefuseInput', description: 'The receiver gives the item back, with a reason and, if it has one, its own hosting evidence.' },
+  {
+    ...closed,
+    $id: 'RefuseInput',
+    description: 'The receiver gives the item back, with a reason and, if it has one, its own hosting evidence.',
+  },
 )
 export type RefuseInput = Static<typeof RefuseInput>
 
 export const Route = Type.Object(
   {
-    rule: Type.String({ pattern: '^[a-z_]{2,40}$', description: 'The rule that decided where the item goes: home, covered, backup, default, orphaned, or the rule that sent it to a side state.' }),
+    rule: Type.String({
+      pattern: '^[a-z_]{2,40}$',
+      description:
+        'The rule that decided where the item goes: home, covered, backup, default, orphaned, or the rule that sent it to a side state.',
+    }),
     member: Type.Optional(memberId('The member that the item goes to; absent in a side state.')),
-    flags: Type.Array(Type.String({ pattern: '^[a-z_]{2,40}$', description: 'cdn, conflict, truncated, …' }), { maxItems: 8, description: 'What an analyst should know about the decision.' }),
+    flags: Type.Array(Type.String({ pattern: '^[a-z_]{2,40}$', description: 'cdn, conflict, truncated, …' }), {
+      maxItems: 8,
+      description: 'What an analyst should know about the decision.',
+    }),
   },
   { ...closed, $id: 'Route', description: 'A decision: this item goes to this member, for this reason.' },
 )
@@ -166,7 +224,9 @@ export const Item = Type.Object(
     id: uuidv7('Id of the item, the same on every node for its whole life.'),
     report: uuidv7('Id of its report.'),
     origin: memberId('Hotline that took the report.'),
-    url: orNull(Type.String({ description: 'Canonical URL; null for an item without one, or after erasure. Show it to people defanged.' })),
+    url: orNull(
+      Type.String({ description: 'Canonical URL; null for an item without one, or after erasure. Show it to people defanged.' }),
+    ),
     contentType: ContentType,
     isSource: Type.Boolean({ description: 'True if this is the source page of the report.' }),
     hashes: Hashes,
@@ -175,7 +235,10 @@ export const Item = Type.Object(
     assignedCountry: orNull(countryCode('Whose hotline it is assigned to; differs from hostingCountry for an orphan.')),
     owner: memberId('The one hotline that may assess and act on the item now.'),
     ownerReference: orNull(lineOfText(128, "The owner's own file number, known after acceptance.")),
-    via: Type.Array(memberId('A hotline that held the item.'), { maxItems: 9, description: 'Every hotline that held the item before its owner, first one first.' }),
+    via: Type.Array(memberId('A hotline that held the item.'), {
+      maxItems: 9,
+      description: 'Every hotline that held the item before its owner, first one first.',
+    }),
     route: orNull(Route),
     assessments: Type.Array(Assessment, { description: 'All assessments, oldest first; the last counts.' }),
     actions: Type.Array(Action, { description: 'All actions, oldest first.' }),
@@ -203,7 +266,9 @@ export type Report = Static<typeof Report>
 export const ItemPage = Type.Object(
   {
     items: Type.Array(Item, { description: 'Items in the order in which they came into their state.' }),
-    next: orNull(Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$', description: 'Cursor for `after`; null when nothing more is there now.' })),
+    next: orNull(
+      Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$', description: 'Cursor for `after`; null when nothing more is there now.' }),
+    ),
   },
   { ...closed, $id: 'ItemPage', description: 'One page of a queue.' },
 )

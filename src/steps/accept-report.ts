@@ -8,7 +8,16 @@ import { CrosslineError } from '#errors.ts'
 import type { Item, ItemInput, Report, ReportInput } from '#schema/report.ts'
 import { claimIdempotencyKey } from '#storage/client-store.ts'
 import { inTransaction } from '#storage/database.ts'
-import { findItemRows, findReportRows, insertItems, insertReports, insertSubjectKeys, type NewItem, type NewReport, type Trx } from '#storage/report-store.ts'
+import {
+  findItemRows,
+  findReportRows,
+  insertItems,
+  insertReports,
+  insertSubjectKeys,
+  type NewItem,
+  type NewReport,
+  type Trx,
+} from '#storage/report-store.ts'
 import { appendAudit } from './append-audit.ts'
 import type { Caller, StepContext } from './context.ts'
 import { getReport, type ItemContent, type ReportTexts, showReport } from './show-items.ts'
@@ -23,7 +32,11 @@ interface PreparedReport {
 }
 
 /** Stores a report and its items in state `received`. `created` is false when this very report was stored before. */
-export async function acceptReport(ctx: StepContext, input: ReportInput, caller: Caller): Promise<{ report: Report; created: boolean }> {
+export async function acceptReport(
+  ctx: StepContext,
+  input: ReportInput,
+  caller: Caller,
+): Promise<{ report: Report; created: boolean }> {
   checkTexts(ctx, input)
   const prepared = prepareReport(ctx, input)
   const stored = await inTransaction(ctx.db, (trx) => storeOnce(ctx, trx, { prepared, caller }))
@@ -38,7 +51,10 @@ function checkTexts(ctx: StepContext, input: ReportInput): void {
   if (input.memo !== undefined) refuseTooLong(input.memo, '/memo')
   if (input.referrer !== undefined) readUrl(input.referrer, '/referrer')
   if (Date.parse(input.receivedAt) > ctx.now().getTime() + 24 * 3_600_000) {
-    throw new CrosslineError('schema_invalid', { pointer: '/receivedAt', detail: 'The time is more than a day ahead of the clock of this node.' })
+    throw new CrosslineError('schema_invalid', {
+      pointer: '/receivedAt',
+      detail: 'The time is more than a day ahead of the clock of this node.',
+    })
   }
   checkItemIds(input)
 }
@@ -47,7 +63,8 @@ function checkItemIds({ items, sourceItem }: ReportInput): void {
   const seen = new Set<string>()
   for (const [place, { id }] of items.entries()) {
     if (id === undefined) continue
-    if (seen.has(id)) throw new CrosslineError('schema_invalid', { pointer: `/items/${place}/id`, detail: 'The id stands twice in the report.' })
+    if (seen.has(id))
+      throw new CrosslineError('schema_invalid', { pointer: `/items/${place}/id`, detail: 'The id stands twice in the report.' })
     seen.add(id)
   }
   if (sourceItem !== undefined && !seen.has(sourceItem)) {
@@ -59,7 +76,8 @@ function readUrl(text: string, pointer: string): string {
   try {
     return canonicalUrl(text).url
   } catch (error) {
-    if (error instanceof CrosslineError) throw new CrosslineError(error.code, { pointer, ...(error.detail === undefined ? {} : { detail: error.detail }) })
+    if (error instanceof CrosslineError)
+      throw new CrosslineError(error.code, { pointer, ...(error.detail === undefined ? {} : { detail: error.detail }) })
     throw error
   }
 }
@@ -68,7 +86,12 @@ function prepareReport(ctx: StepContext, input: ReportInput): PreparedReport {
   const id = input.id ?? randomUUIDv7()
   const key = makeSubjectKey(ctx, id)
   const { reference, referrer, memo, accessCredentials } = input
-  const texts: ReportTexts = { reference, ...(referrer ? { referrer } : {}), ...(memo ? { memo } : {}), ...(accessCredentials ? { accessCredentials } : {}) }
+  const texts: ReportTexts = {
+    reference,
+    ...(referrer ? { referrer } : {}),
+    ...(memo ? { memo } : {}),
+    ...(accessCredentials ? { accessCredentials } : {}),
+  }
   const row: NewReport = {
     id,
     origin: ctx.self,
@@ -87,11 +110,18 @@ function prepareReport(ctx: StepContext, input: ReportInput): PreparedReport {
 
 function prepareItem(ctx: StepContext, item: ItemInput, { reportId, position }: { reportId: string; position: number }) {
   if (item.url === undefined && item.statedCountry === undefined) {
-    throw new CrosslineError('schema_invalid', { pointer: `/items/${position}/url`, detail: 'An item without a URL must state its country.' })
+    throw new CrosslineError('schema_invalid', {
+      pointer: `/items/${position}/url`,
+      detail: 'An item without a URL must state its country.',
+    })
   }
   const url = item.url === undefined ? undefined : readUrl(item.url, `/items/${position}/url`)
   const { hashes, statedCountry } = item
-  const content: ItemContent = { ...(url === undefined ? {} : { url }), ...(hashes ? { hashes } : {}), ...(statedCountry ? { statedCountry } : {}) }
+  const content: ItemContent = {
+    ...(url === undefined ? {} : { url }),
+    ...(hashes ? { hashes } : {}),
+    ...(statedCountry ? { statedCountry } : {}),
+  }
   const key = makeSubjectKey(ctx, item.id ?? randomUUIDv7())
   const row: NewItem = {
     id: key.subject,
@@ -119,7 +149,11 @@ interface Stored {
   created: boolean
 }
 
-async function storeOnce(ctx: StepContext, trx: Trx, { prepared, caller }: { prepared: PreparedReport; caller: Caller }): Promise<Stored> {
+async function storeOnce(
+  ctx: StepContext,
+  trx: Trx,
+  { prepared, caller }: { prepared: PreparedReport; caller: Caller },
+): Promise<Stored> {
   const repeated = await claimKey(trx, prepared, caller)
   if (repeated) return repeated
   const added = await insertReports(trx, [prepared.row])
@@ -131,7 +165,11 @@ async function storeOnce(ctx: StepContext, trx: Trx, { prepared, caller }: { pre
       subject: prepared.key,
       from: ctx.self,
       actor: { kind: 'client', fingerprint: caller.client.fingerprint },
-      payload: { report: { id: prepared.row.id, items: prepared.items.length }, facts: { handling: prepared.row.handling, source: prepared.row.source }, trace: caller.trace },
+      payload: {
+        report: { id: prepared.row.id, items: prepared.items.length },
+        facts: { handling: prepared.row.handling, source: prepared.row.source },
+        trace: caller.trace,
+      },
     },
   ])
   return { id: prepared.row.id, created: true }
@@ -139,7 +177,12 @@ async function storeOnce(ctx: StepContext, trx: Trx, { prepared, caller }: { pre
 
 async function claimKey(trx: Trx, { row }: PreparedReport, { client, idempotencyKey }: Caller): Promise<Stored | undefined> {
   if (idempotencyKey === undefined) return undefined
-  const first = await claimIdempotencyKey(trx, { client: client.fingerprint, key: idempotencyKey, requestDigest: row.content_digest, resource: row.id })
+  const first = await claimIdempotencyKey(trx, {
+    client: client.fingerprint,
+    key: idempotencyKey,
+    requestDigest: row.content_digest,
+    resource: row.id,
+  })
   if (!first) return undefined
   if (!first.requestDigest.equals(row.content_digest)) throw new CrosslineError('idempotency_conflict')
   return { id: first.resource, created: false }
@@ -152,22 +195,50 @@ async function findSameReport(trx: Trx, { row }: PreparedReport): Promise<Stored
 }
 
 async function storeItems(trx: Trx, { row, key, items }: PreparedReport): Promise<void> {
-  const taken = await findItemRows(trx, items.map((item) => item.row.id))
+  const taken = await findItemRows(
+    trx,
+    items.map((item) => item.row.id),
+  )
   const place = items.findIndex((item) => taken.has(item.row.id))
   if (place >= 0) throw new CrosslineError('id_conflict', { pointer: `/items/${place}/id` })
   await insertSubjectKeys(trx, [{ subject: row.id, wrapped: key.wrapped }])
-  await insertItems(trx, items.map((item) => item.row))
+  await insertItems(
+    trx,
+    items.map((item) => item.row),
+  )
 }
 
 function showPrepared(ctx: StepContext, { row, texts, items }: PreparedReport): Report {
   const createdAt = ctx.now()
-  return showReport({ ...row, created_at: createdAt }, texts, items.map((item) => showNew(item, ctx.self, createdAt)))
+  return showReport(
+    { ...row, created_at: createdAt },
+    texts,
+    items.map((item) => showNew(item, ctx.self, createdAt)),
+  )
 }
 
 function showNew({ row, content }: PreparedReport['items'][number], self: string, createdAt: Date): Item {
   return {
-    id: row.id, report: row.reportId, origin: self, url: content.url ?? null, contentType: row.contentType as Item['contentType'], isSource: row.isSource,
-    hashes: content.hashes ?? {}, hostingEvidence: null, hostingCountry: null, assignedCountry: null, owner: self, ownerReference: null, via: [], route: null,
-    assessments: [], actions: [], state: 'received', outcome: null, refusal: null, createdAt: createdAt.toISOString(), changedAt: createdAt.toISOString(),
+    id: row.id,
+    report: row.reportId,
+    origin: self,
+    url: content.url ?? null,
+    contentType: row.contentType as Item['contentType'],
+    isSource: row.isSource,
+    hashes: content.hashes ?? {},
+    hostingEvidence: null,
+    hostingCountry: null,
+    assignedCountry: null,
+    owner: self,
+    ownerReference: null,
+    via: [],
+    route: null,
+    assessments: [],
+    actions: [],
+    state: 'received',
+    outcome: null,
+    refusal: null,
+    createdAt: createdAt.toISOString(),
+    changedAt: createdAt.toISOString(),
   }
 }

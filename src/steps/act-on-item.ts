@@ -34,10 +34,17 @@ interface Act {
   decide: (facts: LifeCycleFacts & { reference: string | null; refusal: string | null }) => Decided | undefined
 }
 
-export function acceptItem(ctx: StepContext, itemId: string, { input, caller }: { input: AcceptInput; caller: Caller }): Promise<Item> {
+export function acceptItem(
+  ctx: StepContext,
+  itemId: string,
+  { input, caller }: { input: AcceptInput; caller: Caller },
+): Promise<Item> {
   refuseMedia(input.reference, '/reference')
   return act(ctx, {
-    itemId, name: 'accept', input, caller,
+    itemId,
+    name: 'accept',
+    input,
+    caller,
     decide: (facts) => {
       if (facts.state === 'accepted' && facts.owner === ctx.self && facts.reference === input.reference) return undefined
       verifyEvent(facts, 'accept', ctx.self)
@@ -46,10 +53,17 @@ export function acceptItem(ctx: StepContext, itemId: string, { input, caller }: 
   })
 }
 
-export function refuseItem(ctx: StepContext, itemId: string, { input, caller }: { input: RefuseInput; caller: Caller }): Promise<Item> {
+export function refuseItem(
+  ctx: StepContext,
+  itemId: string,
+  { input, caller }: { input: RefuseInput; caller: Caller },
+): Promise<Item> {
   if (input.note !== undefined) refuseMedia(input.note, '/note')
   return act(ctx, {
-    itemId, name: 'refuse', input, caller,
+    itemId,
+    name: 'refuse',
+    input,
+    caller,
     decide: (facts) => {
       if (facts.state === 'refused' && facts.owner === facts.handedBy && facts.refusal === input.reason) return undefined
       verifyEvent(facts, 'refuse', ctx.self)
@@ -58,9 +72,16 @@ export function refuseItem(ctx: StepContext, itemId: string, { input, caller }: 
   })
 }
 
-export function assessItem(ctx: StepContext, itemId: string, { input, caller }: { input: AssessmentInput; caller: Caller }): Promise<Item> {
+export function assessItem(
+  ctx: StepContext,
+  itemId: string,
+  { input, caller }: { input: AssessmentInput; caller: Caller },
+): Promise<Item> {
   return act(ctx, {
-    itemId, name: 'assessments', input, caller,
+    itemId,
+    name: 'assessments',
+    input,
+    caller,
     decide: (facts) => {
       const assessment: Assessment = {
         id: input.id ?? randomUUIDv7(),
@@ -79,9 +100,16 @@ export function assessItem(ctx: StepContext, itemId: string, { input, caller }: 
   })
 }
 
-export function recordAction(ctx: StepContext, itemId: string, { input, caller }: { input: ActionInput; caller: Caller }): Promise<Item> {
+export function recordAction(
+  ctx: StepContext,
+  itemId: string,
+  { input, caller }: { input: ActionInput; caller: Caller },
+): Promise<Item> {
   return act(ctx, {
-    itemId, name: 'actions', input, caller,
+    itemId,
+    name: 'actions',
+    input,
+    caller,
     decide: (facts) => {
       const { id, ...rest } = input
       const action: Action = { id: id ?? randomUUIDv7(), ...rest, member: ctx.self, takenAt: ctx.now().toISOString() }
@@ -105,7 +133,14 @@ async function act(ctx: StepContext, { itemId, name, input, caller, decide }: Ac
     const { row, key, facts } = await lockItem(ctx, trx, itemId)
     const decided = decide(facts)
     if (!decided) return undefined
-    await recordChange(ctx, trx, { row, key, change: decided.change, actor: { kind: 'client', fingerprint: caller.client.fingerprint }, member: ctx.self, trace: caller.trace })
+    await recordChange(ctx, trx, {
+      row,
+      key,
+      change: decided.change,
+      actor: { kind: 'client', fingerprint: caller.client.fingerprint },
+      member: ctx.self,
+      trace: caller.trace,
+    })
     return tellOthers(ctx, trx, { row, key, decided })
   })
   if (sent) ctx.log.info({ step: 'act-on-item', trace: caller.trace, item: itemId, act: name, messages: sent }, 'item changed')
@@ -116,7 +151,12 @@ async function act(ctx: StepContext, { itemId, name, input, caller, decide }: Ac
 async function isKeyUsed(ctx: StepContext, trx: Trx, { itemId, name, input, caller }: Omit<Act, 'decide'>): Promise<boolean> {
   if (caller.idempotencyKey === undefined) return false
   const requestDigest = keyedHash(ctx.keys.contentKey, toJcs({ itemId, name, input }))
-  const first = await claimIdempotencyKey(trx, { client: caller.client.fingerprint, key: caller.idempotencyKey, requestDigest, resource: itemId })
+  const first = await claimIdempotencyKey(trx, {
+    client: caller.client.fingerprint,
+    key: caller.idempotencyKey,
+    requestDigest,
+    resource: itemId,
+  })
   if (first && !first.requestDigest.equals(requestDigest)) throw new CrosslineError('idempotency_conflict')
   return first !== undefined
 }
@@ -132,14 +172,25 @@ async function lockItem(ctx: StepContext, trx: Trx, itemId: string) {
 }
 
 /** A refusal goes to the one that handed over; everything else to every hotline that held the item. Gives how many messages were written. */
-async function tellOthers(ctx: StepContext, trx: Trx, { row, key, decided }: { row: ItemRow; key: SubjectKey; decided: Decided }): Promise<number> {
+async function tellOthers(
+  ctx: StepContext,
+  trx: Trx,
+  { row, key, decided }: { row: ItemRow; key: SubjectKey; decided: Decided },
+): Promise<number> {
   const receivers = decided.kind === 'refuse' ? [row.handed_by].filter((member) => member !== null) : row.via
   if (receivers.length === 0) return 0
   const report = await findReportRow(trx, row.report_id)
   const leaf = await findHandoffLeaf(trx, row.id)
-  const facts = { kind: decided.kind, item: key, handling: (report?.handling ?? 'lea') as 'lea', body: decided.body, refs: leaf ? [leaf.toString('base64url')] : [] }
+  const facts = {
+    kind: decided.kind,
+    item: key,
+    handling: (report?.handling ?? 'lea') as 'lea',
+    body: decided.body,
+    refs: leaf ? [leaf.toString('base64url')] : [],
+  }
   const messages = receivers.filter((to) => to !== ctx.self).map((to) => writeMessage(ctx, { ...facts, to }))
-  if (messages.includes(undefined)) throw new CrosslineError('too_large', { detail: 'What you state does not fit into one message.' })
+  if (messages.includes(undefined))
+    throw new CrosslineError('too_large', { detail: 'What you state does not fit into one message.' })
   await insertOutgoing(trx, messages as NewMessage[])
   return messages.length
 }

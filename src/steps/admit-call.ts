@@ -27,26 +27,43 @@ const proofMemoryMs = 120_000
 export async function admitCall(ctx: StepContext, call: IncomingCall): Promise<AdmittedCall> {
   const { member, fingerprint } = admitMember(ctx, call)
   const [proof, ...others] = call.proofs
-  if (proof === undefined || others.length > 0) throw new CrosslineError('malformed_proof', { detail: 'A call carries exactly one Crossline-Proof.' })
+  if (proof === undefined || others.length > 0)
+    throw new CrosslineError('malformed_proof', { detail: 'A call carries exactly one Crossline-Proof.' })
   const claims = await verifyProof(proof, {
     arrivedAt: call.arrivedAt,
     self: ctx.self,
     member,
     certificateFingerprint: fingerprint,
-    findKey: (kid) => ctx.directory().signingKeys(member).find((key) => key.kid === kid),
+    findKey: (kid) =>
+      ctx
+        .directory()
+        .signingKeys(member)
+        .find((key) => key.kid === kid),
     method: call.method,
     path: call.path,
     withRoot: call.withRoot,
   })
   await useProof(ctx, member, claims)
   watchDirectoryView(ctx, member, { claims, trace: call.trace })
-  return { member, proof, proofDigest: digest(proof), bodyDigest: claims.dig, root: claims.root, size: claims.size, trace: call.trace }
+  return {
+    member,
+    proof,
+    proofDigest: digest(proof),
+    bodyDigest: claims.dig,
+    root: claims.root,
+    size: claims.size,
+    trace: call.trace,
+  }
 }
 
 /** Certificate and status only: `capabilities` carries no proof. */
-export function admitMember(ctx: StepContext, { certificate }: Pick<IncomingCall, 'certificate'>): { member: string; fingerprint: string } {
+export function admitMember(
+  ctx: StepContext,
+  { certificate }: Pick<IncomingCall, 'certificate'>,
+): { member: string; fingerprint: string } {
   if (!certificate) throw new CrosslineError('not_a_member')
-  if (ctx.directoryAge() === 'expired') throw new CrosslineError('maintenance', { detail: 'The directory of this node has expired.', retryAfterS: 300 })
+  if (ctx.directoryAge() === 'expired')
+    throw new CrosslineError('maintenance', { detail: 'The directory of this node has expired.', retryAfterS: 300 })
   const fingerprint = fingerprintOf(certificate)
   const found = ctx.directory().findMemberByFingerprint(fingerprint, ctx.now())
   if (!found || found.member.id === ctx.self) throw new CrosslineError('not_a_member')
@@ -57,7 +74,12 @@ export function admitMember(ctx: StepContext, { certificate }: Pick<IncomingCall
 
 async function useProof(ctx: StepContext, member: string, { jti, exp }: ProofClaims): Promise<void> {
   const now = ctx.now()
-  const { isNew, wasWaiting } = await rememberProof(ctx.db, { issuer: member, jti, expiresAt: new Date(exp * 1000 + proofMemoryMs), now })
+  const { isNew, wasWaiting } = await rememberProof(ctx.db, {
+    issuer: member,
+    jti,
+    expiresAt: new Date(exp * 1000 + proofMemoryMs),
+    now,
+  })
   if (!isNew) throw new CrosslineError('replayed_proof')
   // The peer is alive: what waits for it need not wait out its timer.
   if (wasWaiting) ctx.wake('deliver')
@@ -73,5 +95,6 @@ function watchDirectoryView(ctx: StepContext, member: string, { claims, trace }:
 
 /** The body's bytes against the proof. Throws `digest_mismatch`. */
 export function checkBody(call: AdmittedCall, body: Buffer): void {
-  if (digest(body) !== call.bodyDigest) throw new CrosslineError('digest_mismatch', { detail: 'The body is not the one that was signed.' })
+  if (digest(body) !== call.bodyDigest)
+    throw new CrosslineError('digest_mismatch', { detail: 'The body is not the one that was signed.' })
 }

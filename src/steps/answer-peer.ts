@@ -1,6 +1,7 @@
 // The small signed answers to a peer: the echo of a ping, what this node serves, an error, the directory as it was served to us.
-import { fingerprintOf } from '#crypto/certificates.ts'
+
 import { signCapabilities } from '#crypto/capabilities.ts'
+import { fingerprintOf } from '#crypto/certificates.ts'
 import { digest } from '#crypto/digests.ts'
 import { signPong } from '#crypto/pong.ts'
 import { signError } from '#crypto/signed-error.ts'
@@ -10,7 +11,10 @@ import type { AdmittedCall, StepContext } from './context.ts'
 import { noteSecurityEvent } from './note-security-event.ts'
 
 /** Versions of the protocol that this node serves, and its limits for one batch. */
-export const served = { versions: [1], limits: { maxMessages: 1000, maxBytes: 4 * 1024 * 1024, maxInflated: 16 * 1024 * 1024 } } as const
+export const served = {
+  versions: [1],
+  limits: { maxMessages: 1000, maxBytes: 4 * 1024 * 1024, maxInflated: 16 * 1024 * 1024 },
+} as const
 
 export async function answerPing(ctx: StepContext, call: AdmittedCall, { nonce }: { nonce: string }): Promise<{ pong: string }> {
   return { pong: await signPong(ctx.signingKey(), { iss: ctx.self, aud: call.member, nonce, now: ctx.now() }) }
@@ -19,7 +23,15 @@ export async function answerPing(ctx: StepContext, call: AdmittedCall, { nonce }
 export async function stateCapabilities(ctx: StepContext, member: string): Promise<{ capabilities: string }> {
   const { version, hash } = ctx.directory()
   const { versions, limits } = served
-  const claims = { iss: ctx.self, aud: member, versions: [...versions], limits, directory: { version, hash }, lifetimeS: 300, now: ctx.now() }
+  const claims = {
+    iss: ctx.self,
+    aud: member,
+    versions: [...versions],
+    limits,
+    directory: { version, hash },
+    lifetimeS: 300,
+    now: ctx.now(),
+  }
   return { capabilities: await signCapabilities(ctx.signingKey(), claims) }
 }
 
@@ -30,7 +42,10 @@ export interface RefusedCall {
 }
 
 /** The signed half of an error document. */
-export async function signRefusal(ctx: StepContext, refusal: { code: ErrorCode; status: number; retryAfterS?: number; certificate: Buffer | undefined; proof: string | undefined }): Promise<string> {
+export async function signRefusal(
+  ctx: StepContext,
+  refusal: { code: ErrorCode; status: number; retryAfterS?: number; certificate: Buffer | undefined; proof: string | undefined },
+): Promise<string> {
   const { code, status, retryAfterS, certificate, proof } = refusal
   const member = findOwner(ctx, certificate).member
   return signError(ctx.signingKey(), {
@@ -53,7 +68,9 @@ export function recordRefusal(ctx: StepContext, { certificate, code, trace }: Re
 function findOwner(ctx: StepContext, certificate: Buffer | undefined): { member: string; fingerprint: string } {
   if (!certificate) return { member: '', fingerprint: '' }
   const fingerprint = fingerprintOf(certificate)
-  const owner = ctx.directory().document.members.find((member) => member.certificates.some((each) => each.fingerprint === fingerprint))
+  const owner = ctx
+    .directory()
+    .document.members.find((member) => member.certificates.some((each) => each.fingerprint === fingerprint))
   return { member: owner?.id ?? '', fingerprint }
 }
 

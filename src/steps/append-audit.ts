@@ -1,10 +1,17 @@
 // Adds audit entries in the transaction of the change that they record (audit.md): the change and its entry commit together or not at all.
 import { randomUUIDv7 } from 'node:crypto'
-import { buildEntry, type Committed, emptyTree } from '#domain/audit-entry.ts'
 import { generateSalt, keyedHash } from '#crypto/sealed-text.ts'
+import { buildEntry, type Committed, emptyTree } from '#domain/audit-entry.ts'
 import { CrosslineError } from '#errors.ts'
 import type { AuditEvent } from '#schema/audit.ts'
-import { type AuditHead, type AuditRow, insertAuditHeads, insertAuditRows, lockAuditHeads, updateAuditHeads } from '#storage/audit-store.ts'
+import {
+  type AuditHead,
+  type AuditRow,
+  insertAuditHeads,
+  insertAuditRows,
+  lockAuditHeads,
+  updateAuditHeads,
+} from '#storage/audit-store.ts'
 import { isTransient } from '#storage/database.ts'
 import type { Trx } from '#storage/report-store.ts'
 import type { StepContext } from './context.ts'
@@ -70,11 +77,34 @@ function buildRow(ctx: StepContext, entry: NewEntry, { ref, head }: { ref: Buffe
   const payload: Record<string, Committed> = {}
   for (const name of Object.keys(entry.payload)) payload[name] = withSalt(entry.payload[name])
   const built = buildEntry(
-    { log: `${ctx.self}/audit/${at.getUTCFullYear()}`, id: randomUUIDv7(), event, at, from, to, ref, n, prev: head?.leaf, seen: emptyTree, peer },
+    {
+      log: `${ctx.self}/audit/${at.getUTCFullYear()}`,
+      id: randomUUIDv7(),
+      event,
+      at,
+      from,
+      to,
+      ref,
+      n,
+      prev: head?.leaf,
+      seen: emptyTree,
+      peer,
+    },
     actor,
     payload,
   )
-  return { event, ref, n, from, to, country, entry: built.bytes, leaf: built.leaf, subject: subject.subject, sealed: sealJson(subject, 'audit', opening(actor, payload)) }
+  return {
+    event,
+    ref,
+    n,
+    from,
+    to,
+    country,
+    entry: built.bytes,
+    leaf: built.leaf,
+    subject: subject.subject,
+    sealed: sealJson(subject, 'audit', opening(actor, payload)),
+  }
 }
 
 const withSalt = (value: unknown): Committed => ({ salt: generateSalt(), value })

@@ -20,7 +20,11 @@ export interface Update {
 }
 
 /** Applies an update and stores its message; or gives the code under which it is rejected. */
-export async function applyUpdate(ctx: StepContext, trx: Trx, { call, batchId, read }: Update): Promise<ExceptionCode | undefined> {
+export async function applyUpdate(
+  ctx: StepContext,
+  trx: Trx,
+  { call, batchId, read }: Update,
+): Promise<ExceptionCode | undefined> {
   const { message } = read
   const row = (await lockItemRows(trx, [message.item])).get(message.item)
   const wrapped = (await findWrappedKeys(trx, [message.item])).get(message.item)
@@ -51,7 +55,11 @@ function decideChange(facts: LifeCycleFacts, { message }: ReadMessage): Change |
   }
 }
 
-function readChange(facts: LifeCycleFacts, kind: string, { body, author }: { body: object; author: string }): Change | ExceptionCode {
+function readChange(
+  facts: LifeCycleFacts,
+  kind: string,
+  { body, author }: { body: object; author: string },
+): Change | ExceptionCode {
   if (kind === 'accept') {
     verifyEvent(facts, 'accept', author)
     return { kind: 'accept', reference: (body as AcceptBody).reference }

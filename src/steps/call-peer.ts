@@ -31,9 +31,11 @@ const maxAnswerBytes = 8 * 1024 * 1024
 export async function callPeer(ctx: StepContext, call: OutboundCall): Promise<CallResult> {
   const peer = ctx.directory().findMember(call.member)
   const endpoint = peer?.endpoints.find(({ use }) => use === 'federation')
-  if (!peer || !endpoint || !ctx.directory().mayExchange(ctx.self, peer.id)) return { kind: 'unreachable', reason: 'not_in_directory' }
+  if (!peer || !endpoint || !ctx.directory().mayExchange(ctx.self, peer.id))
+    return { kind: 'unreachable', reason: 'not_in_directory' }
   // Nothing but a newer directory is asked for under one that has expired.
-  if (ctx.directoryAge() === 'expired' && !call.path.startsWith('/federation/v1/directory')) return { kind: 'unreachable', reason: 'directory_expired' }
+  if (ctx.directoryAge() === 'expired' && !call.path.startsWith('/federation/v1/directory'))
+    return { kind: 'unreachable', reason: 'directory_expired' }
   const proof = call.proof ?? (await proveCall(ctx, call))
   const answer = await ctx.peers.call({
     url: endpoint.url,
@@ -51,7 +53,10 @@ export async function callPeer(ctx: StepContext, call: OutboundCall): Promise<Ca
 }
 
 /** The proof of a call, fresh: a jti is used once. `batch` is there on /batches only. */
-export function proveCall(ctx: StepContext, call: Pick<OutboundCall, 'member' | 'method' | 'path' | 'body'> & { batch?: { root: string; size: number } }): Promise<string> {
+export function proveCall(
+  ctx: StepContext,
+  call: Pick<OutboundCall, 'member' | 'method' | 'path' | 'body'> & { batch?: { root: string; size: number } },
+): Promise<string> {
   const directory = ctx.directory()
   return signProof(ctx.signingKey(), {
     iss: ctx.self,
@@ -84,12 +89,20 @@ async function readRefusal(ctx: StepContext, { peer, status, headers, proof }: R
       audience: ctx.self,
       proof: digest(proof),
       status,
-      findKey: (kid) => ctx.directory().signingKeys(peer).find((key) => key.kid === kid),
+      findKey: (kid) =>
+        ctx
+          .directory()
+          .signingKeys(peer)
+          .find((key) => key.kid === kid),
     })
     return { kind: 'refused', code: claims.code, retryAfterS: claims.retryAfter }
   } catch (error) {
     if (!(error instanceof CrosslineError)) throw error
     const asked = Number(headers['retry-after'])
-    return { kind: 'unreachable', reason: `http_${status}`, ...(Number.isSafeInteger(asked) && asked > 0 ? { retryAfterS: asked } : {}) }
+    return {
+      kind: 'unreachable',
+      reason: `http_${status}`,
+      ...(Number.isSafeInteger(asked) && asked > 0 ? { retryAfterS: asked } : {}),
+    }
   }
 }

@@ -1,10 +1,18 @@
 // What accepting, refusing, assessing and acting change, whoever does it: the item's row, its records, and one audit entry (two when it closes).
 import type { LifeCycleFacts, Outcome } from '#domain/item-life-cycle.ts'
+import { CrosslineError } from '#errors.ts'
 import type { AuditEvent } from '#schema/audit.ts'
 import type { HostingEvidence } from '#schema/hosting-evidence.ts'
 import type { Action, Assessment, Item, RefuseInput } from '#schema/report.ts'
-import { findItemParts, insertAction, insertAssessment, type ItemRow, type Trx, updateItem, updateOwnerReference } from '#storage/report-store.ts'
-import { CrosslineError } from '#errors.ts'
+import {
+  findItemParts,
+  type ItemRow,
+  insertAction,
+  insertAssessment,
+  type Trx,
+  updateItem,
+  updateOwnerReference,
+} from '#storage/report-store.ts'
 import { type Actor, appendAudit, type NewEntry } from './append-audit.ts'
 import type { StepContext } from './context.ts'
 import { type SubjectKey, sealJson } from './subject-keys.ts'
@@ -55,12 +63,24 @@ async function writeChange(trx: Trx, { row, key, change, member }: Recording, se
       return updateItem(trx, row.id, { state: 'accepted', owner: member })
     case 'refuse':
       // Ownership falls back to the one that handed over, and the item waits there for a person (invariant 7).
-      return updateItem(trx, row.id, { state: 'refused', refusal: change.reason, owner: row.handed_to === member ? self : (row.handed_by ?? self) })
+      return updateItem(trx, row.id, {
+        state: 'refused',
+        refusal: change.reason,
+        owner: row.handed_to === member ? self : (row.handed_by ?? self),
+      })
     case 'assess':
       refuseTaken(await insertAssessment(trx, { id: change.assessment.id, itemId: row.id, member, record: change.assessment }))
       return updateItem(trx, row.id, { state: 'assessed' })
     case 'act':
-      refuseTaken(await insertAction(trx, { id: change.action.id, itemId: row.id, member, action: change.action.action, record: change.action }))
+      refuseTaken(
+        await insertAction(trx, {
+          id: change.action.id,
+          itemId: row.id,
+          member,
+          action: change.action.action,
+          record: change.action,
+        }),
+      )
       return updateItem(trx, row.id, change.outcome ? { state: 'closed', outcome: change.outcome } : { state: row.state })
   }
 }
@@ -82,7 +102,8 @@ function writeEntries({ row, key, change, actor, member, trace, peer, message }:
   const item = { id: row.id, report: row.report_id }
   const facts = { ...factsOf(change), ...(message === undefined ? {} : { message }) }
   const entries: NewEntry[] = [{ ...common, event: changeEvents[change.kind], payload: { item, facts, trace } }]
-  if (change.kind === 'act' && change.outcome) entries.push({ ...common, event: 'item.closed', payload: { item, facts: { outcome: change.outcome }, trace } })
+  if (change.kind === 'act' && change.outcome)
+    entries.push({ ...common, event: 'item.closed', payload: { item, facts: { outcome: change.outcome }, trace } })
   return entries
 }
 

@@ -1,14 +1,15 @@
 // What every step works with: made once by node.ts, handed to each step, never changed by one.
+
+import type { CdnList } from '#clients/cdn-ranges.ts'
 import type { GeoDatabase } from '#clients/geo-database.ts'
 import type { PeerClient } from '#clients/peer-client.ts'
 import type { Resolver } from '#clients/resolver.ts'
+import type { SigningKey } from '#crypto/keys.ts'
+import type { DerivedKeys } from '#crypto/sealed-text.ts'
 import type { DirectoryAge } from '#domain/directory-rules.ts'
 import type { HeldDirectory } from '#domain/held-directory.ts'
 import type { Logger } from '#log.ts'
 import type { Database } from '#storage/database.ts'
-import type { CdnList } from '#clients/cdn-ranges.ts'
-import type { SigningKey } from '#crypto/keys.ts'
-import type { DerivedKeys } from '#crypto/sealed-text.ts'
 
 /** What woke up: the worker that waits for it looks at once instead of at its next poll. */
 export type Wake = 'trace' | 'deliver'

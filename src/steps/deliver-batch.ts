@@ -9,14 +9,29 @@ import { nextRetry } from '#domain/retry-policy.ts'
 import { parseStrictObject } from '#domain/strict-json.ts'
 import { CrosslineError } from '#errors.ts'
 import { inTransaction } from '#storage/database.ts'
-import { addProof, type BatchInFlight, findBatchInFlight, findBatchMessages, findWaiting, insertOutboundBatch, type WaitingMessage } from '#storage/message-store.ts'
-import { claimPeer, findDueDestinations, type PeerState, recordPeerFailure, recordPeerSuccess, releasePeers } from '#storage/peer-store.ts'
+import {
+  addProof,
+  type BatchInFlight,
+  findBatchInFlight,
+  findBatchMessages,
+  findWaiting,
+  insertOutboundBatch,
+  type WaitingMessage,
+} from '#storage/message-store.ts'
+import {
+  claimPeer,
+  findDueDestinations,
+  type PeerState,
+  recordPeerFailure,
+  recordPeerSuccess,
+  releasePeers,
+} from '#storage/peer-store.ts'
 import { findHostingCountries, moveItems, type Trx } from '#storage/report-store.ts'
 import { appendAudit } from './append-audit.ts'
 import { type CallResult, callPeer, proveCall } from './call-peer.ts'
 import type { StepContext } from './context.ts'
-import { pingPeer } from './ping-peer.ts'
 import { noteSecurityEvent } from './note-security-event.ts'
+import { pingPeer } from './ping-peer.ts'
 import { quarantineMessage, recordReceipt, splitBatch } from './record-receipt.ts'
 import { openLine, openSubjectKey, type SubjectKey } from './subject-keys.ts'
 
@@ -60,14 +75,18 @@ interface OpenBatch {
 }
 
 /** Delivers the next batch to a destination. `limit`: the most messages in a newly cut batch (1 after a failure, halves after too_large). */
-export async function deliverBatch(ctx: StepContext, delivery: { destination: string; holder: string; limit: number }): Promise<Delivery> {
+export async function deliverBatch(
+  ctx: StepContext,
+  delivery: { destination: string; holder: string; limit: number },
+): Promise<Delivery> {
   const { destination, holder } = delivery
   const now = ctx.now()
   const peer = await claimPeer(ctx.db, { member: destination, holder, now, until: new Date(now.getTime() + leaseMs) })
   if (!peer) return { kind: 'busy' }
   const probe = peer.failures > 0 ? await pingPeer(ctx, destination) : undefined
   if (probe && probe.kind !== 'answered') return failDelivery(ctx, { peer, failure: probe })
-  const batch = (await readInFlight(ctx, destination)) ?? (await cutBatch(ctx, destination, peer.failures > 0 ? 1 : delivery.limit))
+  const batch =
+    (await readInFlight(ctx, destination)) ?? (await cutBatch(ctx, destination, peer.failures > 0 ? 1 : delivery.limit))
   if (!batch) return { kind: 'nothing' }
   return sendBatch(ctx, peer, batch)
 }
@@ -83,7 +102,9 @@ function openBatch(ctx: StepContext, batch: BatchInFlight, messages: WaitingMess
 
 function openLines(ctx: StepContext, messages: readonly WaitingMessage[]): Pick<OpenBatch, 'lines' | 'keys'> {
   const keys = new Map(messages.map((message) => [message.message_id, openSubjectKey(ctx, message.item_id, message.wrapped)]))
-  const lines = messages.map((message) => openLine(keys.get(message.message_id) as SubjectKey, message.message_id, message.sealed))
+  const lines = messages.map((message) =>
+    openLine(keys.get(message.message_id) as SubjectKey, message.message_id, message.sealed),
+  )
   return { keys, lines }
 }
 
@@ -99,7 +120,11 @@ async function cutBatch(ctx: StepContext, destination: string, limit: number): P
     const body = joinBatch({ batch: id, from: ctx.self, to: destination }, lines)
     const proof = await proveBatch(ctx, { destination, body, root, size: messages.length })
     const leaves = Buffer.concat(messages.map((message) => message.leaf))
-    await insertOutboundBatch(trx, { id, destination, root, leaves, size: messages.length, trace, proof }, messages.map((message) => message.seq))
+    await insertOutboundBatch(
+      trx,
+      { id, destination, root, leaves, size: messages.length, trace, proof },
+      messages.map((message) => message.seq),
+    )
     await recordSent(ctx, trx, { batch: { id, trace, messages, keys }, destination })
     return { id, root, proofs: [proof], trace, messages, lines, keys, isRepeated: false }
   })
@@ -119,20 +144,38 @@ function proveBatch(ctx: StepContext, batch: { destination: string; body: Buffer
   return proveCall(ctx, { member: destination, method: 'POST', path: batchesPath, body, batch: { root: encodeHash(root), size } })
 }
 
-async function recordSent(ctx: StepContext, trx: Trx, { batch, destination }: { batch: Pick<OpenBatch, 'id' | 'trace' | 'messages' | 'keys'>; destination: string }): Promise<void> {
+async function recordSent(
+  ctx: StepContext,
+  trx: Trx,
+  { batch, destination }: { batch: Pick<OpenBatch, 'id' | 'trace' | 'messages' | 'keys'>; destination: string },
+): Promise<void> {
   const handoffs = batch.messages.filter((message) => message.kind === 'handoff')
   if (handoffs.length === 0) return
-  const moved = await moveItems(trx, handoffs.map((message) => message.item_id), { from: ['routed'], to: 'sent' })
+  const moved = await moveItems(
+    trx,
+    handoffs.map((message) => message.item_id),
+    { from: ['routed'], to: 'sent' },
+  )
   const countries = await findHostingCountries(trx, [...moved])
-  await appendAudit(ctx, trx, handoffs.filter((message) => moved.has(message.item_id)).map((message) => ({
-    event: 'handoff.sent' as const,
-    subject: batch.keys.get(message.message_id) as SubjectKey,
-    from: ctx.self,
-    to: destination,
-    country: countries.get(message.item_id),
-    actor: { kind: 'node' as const },
-    payload: { item: { id: message.item_id }, facts: { batch: batch.id, message: message.message_id, leaf: encodeHash(message.leaf) }, trace: batch.trace },
-  })))
+  await appendAudit(
+    ctx,
+    trx,
+    handoffs
+      .filter((message) => moved.has(message.item_id))
+      .map((message) => ({
+        event: 'handoff.sent' as const,
+        subject: batch.keys.get(message.message_id) as SubjectKey,
+        from: ctx.self,
+        to: destination,
+        country: countries.get(message.item_id),
+        actor: { kind: 'node' as const },
+        payload: {
+          item: { id: message.item_id },
+          facts: { batch: batch.id, message: message.message_id, leaf: encodeHash(message.leaf) },
+          trace: batch.trace,
+        },
+      })),
+  )
 }
 
 async function sendBatch(ctx: StepContext, peer: PeerState, batch: OpenBatch): Promise<Delivery> {
@@ -144,13 +187,28 @@ async function sendBatch(ctx: StepContext, peer: PeerState, batch: OpenBatch): P
   if (!checked) return failDelivery(ctx, { peer, failure: { kind: 'unreachable', reason: 'bad_receipt' }, batch })
   await recordReceipt(ctx, { destination, batch, ...checked })
   await recordPeerSuccess(ctx.db, destination)
-  ctx.log.info({ step: 'deliver-batch', trace: batch.trace, peer: destination, batch: batch.id, messages: batch.messages.length, exceptions: checked.claims.exceptions.length }, 'batch receipted')
+  ctx.log.info(
+    {
+      step: 'deliver-batch',
+      trace: batch.trace,
+      peer: destination,
+      batch: batch.id,
+      messages: batch.messages.length,
+      exceptions: checked.claims.exceptions.length,
+    },
+    'batch receipted',
+  )
   return { kind: 'delivered', messages: batch.messages.length }
 }
 
 /** A receipt may have got lost on its way: asking is cheaper than sending again. Undefined when the peer never committed the batch. */
 async function askForReceipt(ctx: StepContext, destination: string, batch: OpenBatch): Promise<CallResult | undefined> {
-  const answer = await callPeer(ctx, { member: destination, method: 'GET', path: `/federation/v1/receipts/${batch.id}`, trace: batch.trace })
+  const answer = await callPeer(ctx, {
+    member: destination,
+    method: 'GET',
+    path: `/federation/v1/receipts/${batch.id}`,
+    trace: batch.trace,
+  })
   return answer.kind === 'refused' && answer.code === 'not_found' ? undefined : answer
 }
 
@@ -162,14 +220,20 @@ async function postBatch(ctx: StepContext, destination: string, batch: OpenBatch
 }
 
 /** The receipt may name any proof that was sent, so each is kept before it goes out. */
-async function freshProof(ctx: StepContext, { destination, batch, body }: { destination: string; batch: OpenBatch; body: Buffer }): Promise<string> {
+async function freshProof(
+  ctx: StepContext,
+  { destination, batch, body }: { destination: string; batch: OpenBatch; body: Buffer },
+): Promise<string> {
   const proof = await proveBatch(ctx, { destination, body, root: batch.root, size: batch.messages.length })
   await addProof(ctx.db, batch.id, proof)
   batch.proofs.push(proof)
   return proof
 }
 
-async function checkReceipt(ctx: StepContext, { destination, batch, body }: { destination: string; batch: OpenBatch; body: Buffer }): Promise<{ receipt: string; claims: ReceiptClaims } | undefined> {
+async function checkReceipt(
+  ctx: StepContext,
+  { destination, batch, body }: { destination: string; batch: OpenBatch; body: Buffer },
+): Promise<{ receipt: string; claims: ReceiptClaims } | undefined> {
   try {
     const { receipt } = parseStrictObject(body)
     const claims = await verifyReceipt(receipt, {
@@ -180,7 +244,11 @@ async function checkReceipt(ctx: StepContext, { destination, batch, body }: { de
       size: batch.messages.length,
       proofs: batch.proofs.map(digest),
       ids: batch.messages.map((message) => message.message_id),
-      findKey: (kid) => ctx.directory().signingKeys(destination).find((key) => key.kid === kid),
+      findKey: (kid) =>
+        ctx
+          .directory()
+          .signingKeys(destination)
+          .find((key) => key.kid === kid),
     })
     return { receipt: receipt as string, claims }
   } catch (error) {
@@ -191,7 +259,20 @@ async function checkReceipt(ctx: StepContext, { destination, batch, body }: { de
 }
 
 /** Refusals that the destination will repeat until a person or the directory changes something. */
-const holding = new Set(['malformed_proof', 'certificate_mismatch', 'unknown_key', 'bad_signature', 'wrong_audience', 'not_a_member', 'member_suspended', 'version_unsupported', 'batch_conflict', 'unsupported_media_type', 'unsupported_encoding', 'method_not_allowed'])
+const holding = new Set([
+  'malformed_proof',
+  'certificate_mismatch',
+  'unknown_key',
+  'bad_signature',
+  'wrong_audience',
+  'not_a_member',
+  'member_suspended',
+  'version_unsupported',
+  'batch_conflict',
+  'unsupported_media_type',
+  'unsupported_encoding',
+  'method_not_allowed',
+])
 const splitting = new Set(['malformed_request', 'schema_invalid', 'too_large', 'broken_compression'])
 
 interface FailedDelivery {
@@ -203,16 +284,35 @@ interface FailedDelivery {
 async function failDelivery(ctx: StepContext, { peer, failure, batch }: FailedDelivery): Promise<Delivery> {
   const code = failure.kind === 'refused' ? failure.code : failure.reason
   const held = failure.kind === 'refused' && holding.has(code)
-  if (failure.kind === 'refused') noteSecurityEvent(ctx, { member: peer.member, code: `answered_${code}`, trace: batch?.trace ?? '0'.repeat(32) })
+  if (failure.kind === 'refused')
+    noteSecurityEvent(ctx, { member: peer.member, code: `answered_${code}`, trace: batch?.trace ?? '0'.repeat(32) })
   if (batch && failure.kind === 'refused' && splitting.has(code)) {
-    await (batch.messages.length > 1 ? splitBatch(ctx, batch.id) : quarantineMessage(ctx, { destination: peer.member, batch, code }))
+    await (batch.messages.length > 1
+      ? splitBatch(ctx, batch.id)
+      : quarantineMessage(ctx, { destination: peer.member, batch, code }))
   }
   const retryAt = await putOff(ctx, peer, { code, held, askedS: failure.retryAfterS })
-  ctx.log.warn({ step: 'deliver-batch', trace: batch?.trace, peer: peer.member, batch: batch?.id, code, held, failures: peer.failures + 1, retryAt: retryAt.toISOString() }, 'delivery put off')
+  ctx.log.warn(
+    {
+      step: 'deliver-batch',
+      trace: batch?.trace,
+      peer: peer.member,
+      batch: batch?.id,
+      code,
+      held,
+      failures: peer.failures + 1,
+      retryAt: retryAt.toISOString(),
+    },
+    'delivery put off',
+  )
   return { kind: 'try_later', retryAt, code }
 }
 
-async function putOff(ctx: StepContext, peer: PeerState, failure: { code: string; held: boolean; askedS: number | undefined }): Promise<Date> {
+async function putOff(
+  ctx: StepContext,
+  peer: PeerState,
+  failure: { code: string; held: boolean; askedS: number | undefined },
+): Promise<Date> {
   const now = ctx.now()
   const retry = nextRetry({
     failures: peer.failures + 1,
@@ -223,6 +323,12 @@ async function putOff(ctx: StepContext, peer: PeerState, failure: { code: string
   // Held, or given to a person: still looked at once a day, so that a mended peer is found again.
   const delayMs = retry.kind === 'person' ? 24 * 3_600_000 : failure.held ? Math.max(retry.delayMs, 60_000) : retry.delayMs
   const retryAt = new Date(now.getTime() + delayMs)
-  await recordPeerFailure(ctx.db, { member: peer.member, error: failure.code, held: failure.held || retry.kind === 'person', now, retryAt })
+  await recordPeerFailure(ctx.db, {
+    member: peer.member,
+    error: failure.code,
+    held: failure.held || retry.kind === 'person',
+    now,
+    retryAt,
+  })
   return retryAt
 }

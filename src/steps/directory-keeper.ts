@@ -1,8 +1,16 @@
 // Holds the verified directory: loads it at start, follows newer ones from a file or a peer, keeps what contradicts it as evidence.
 // Who served the bytes never matters; signatures, thresholds and the rules of domain/directory-rules.ts decide.
-import { verifyDirectory, verifyFirstRoot, verifyNextRoot } from '#crypto/directory-documents.ts'
+
 import { digest } from '#crypto/digests.ts'
-import { decideDirectory, decideRoot, type DirectoryAge, directoryAge, isRootAlive, type VerifiedDocument } from '#domain/directory-rules.ts'
+import { verifyDirectory, verifyFirstRoot, verifyNextRoot } from '#crypto/directory-documents.ts'
+import {
+  type DirectoryAge,
+  decideDirectory,
+  decideRoot,
+  directoryAge,
+  isRootAlive,
+  type VerifiedDocument,
+} from '#domain/directory-rules.ts'
 import { type HeldDirectory, holdDirectory } from '#domain/held-directory.ts'
 import { CrosslineError } from '#errors.ts'
 import type { Logger } from '#log.ts'
@@ -73,10 +81,22 @@ export async function openDirectoryKeeper(parts: KeeperParts): Promise<Directory
       return true
     }
     const candidate = await verifyDirectory(bytes, root.document)
-    const decision = isRootAlive(root.document, now()) ? decideDirectory({ held: directory, candidate, now: now() }) : { kind: 'refused' as const, reason: 'root_expired' }
-    if (decision.kind === 'equivocation' && directory) await keepConflict(parts, 'directory', { held: directory, candidate, from })
+    const decision = isRootAlive(root.document, now())
+      ? decideDirectory({ held: directory, candidate, now: now() })
+      : { kind: 'refused' as const, reason: 'root_expired' }
+    if (decision.kind === 'equivocation' && directory)
+      await keepConflict(parts, 'directory', { held: directory, candidate, from })
     if (decision.kind === 'refused' || decision.kind === 'needs_person') {
-      log.warn({ step: 'directory', version: candidate.number, peer: from, decision: decision.kind, reason: 'reason' in decision ? decision.reason : undefined }, 'directory not followed')
+      log.warn(
+        {
+          step: 'directory',
+          version: candidate.number,
+          peer: from,
+          decision: decision.kind,
+          reason: 'reason' in decision ? decision.reason : undefined,
+        },
+        'directory not followed',
+      )
     }
     if (decision.kind === 'already_held') refreshedAt = now()
     if (decision.kind !== 'accept') return decision.kind === 'already_held'
@@ -107,7 +127,12 @@ function hold(root: VerifiedDocument<Root>, { document, number, hash, bytes }: V
 async function loadRoot({ db, pins }: KeeperParts): Promise<VerifiedDocument<Root> | undefined> {
   const latest = await findLatestDocument(db, 'root')
   if (!latest) return undefined
-  const rows = await db.selectFrom('directory_document').select(['number', 'bytes']).where('kind', '=', 'root').orderBy('number').execute()
+  const rows = await db
+    .selectFrom('directory_document')
+    .select(['number', 'bytes'])
+    .where('kind', '=', 'root')
+    .orderBy('number')
+    .execute()
   let root: VerifiedDocument<Root> | undefined
   for (const { bytes } of rows) root = root ? await verifyNextRoot(bytes, root.document) : await verifyFirstRoot(bytes, pins)
   return root
@@ -118,7 +143,12 @@ async function loadDirectory(db: Db, root: VerifiedDocument<Root>): Promise<Veri
   return latest && verifyDirectory(latest.bytes, root.document)
 }
 
-async function keep(db: Db, kind: 'root' | 'directory', { number, hash, bytes }: VerifiedDocument<Root | Directory>, from: string): Promise<void> {
+async function keep(
+  db: Db,
+  kind: 'root' | 'directory',
+  { number, hash, bytes }: VerifiedDocument<Root | Directory>,
+  from: string,
+): Promise<void> {
   await insertDocument(db, { kind, number, hash, bytes, receivedFrom: from })
 }
 
@@ -128,10 +158,25 @@ interface Contradiction {
   from: string
 }
 
-async function keepConflict({ db, log }: KeeperParts, kind: 'root' | 'directory', { held, candidate, from }: Contradiction): Promise<void> {
+async function keepConflict(
+  { db, log }: KeeperParts,
+  kind: 'root' | 'directory',
+  { held, candidate, from }: Contradiction,
+): Promise<void> {
   const { number, hash, bytes } = candidate
-  const isNew = await recordConflict(db, { kind, number, heldHash: held.hash, otherHash: hash, otherBytes: bytes, receivedFrom: from })
-  if (isNew) log.error({ step: 'directory', code: 'equivocation', kind, number, peer: from }, 'the office signed two contents under one number: the old one stays, the other is kept as evidence')
+  const isNew = await recordConflict(db, {
+    kind,
+    number,
+    heldHash: held.hash,
+    otherHash: hash,
+    otherBytes: bytes,
+    receivedFrom: from,
+  })
+  if (isNew)
+    log.error(
+      { step: 'directory', code: 'equivocation', kind, number, peer: from },
+      'the office signed two contents under one number: the old one stays, the other is kept as evidence',
+    )
 }
 
 /** The number that unverified bytes claim, only to look whether the same bytes are held; 0 if they can't be read. */

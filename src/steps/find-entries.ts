@@ -4,7 +4,7 @@ import { digest } from '#crypto/digests.ts'
 import { toJcs } from '#domain/audit-entry.ts'
 import { CrosslineError } from '#errors.ts'
 import type { EntryPage, EntryQuery, EntryView } from '#schema/audit.ts'
-import { type AuditFilter, type AuditScope, findAuditEntries, type FoundEntry } from '#storage/audit-store.ts'
+import { type AuditFilter, type AuditScope, type FoundEntry, findAuditEntries } from '#storage/audit-store.ts'
 import { inTransaction } from '#storage/database.ts'
 import { insertSubjectKeys } from '#storage/report-store.ts'
 import { type Actor, appendAudit, type Opening, subjectRef } from './append-audit.ts'
@@ -23,21 +23,29 @@ export async function findEntries(ctx: StepContext, query: EntryQuery, caller: C
     const entries = await findAuditEntries(trx, scopeOf(ctx, caller), filter)
     const key = makeSubjectKey(ctx, randomUUIDv7())
     await insertSubjectKeys(trx, [{ subject: key.subject, wrapped: key.wrapped }])
-    await appendAudit(ctx, trx, [{
-      event: 'audit.queried',
-      subject: key,
-      actor: { kind: 'client', fingerprint: caller.client.fingerprint },
-      payload: {
-        query: { filter: digest(toJcs({ ...query, purpose: '', caseReference: '' })), rows: entries.length },
-        purpose: { purpose, ...(query.caseReference === undefined ? {} : { case: query.caseReference }) },
-        trace: caller.trace,
+    await appendAudit(ctx, trx, [
+      {
+        event: 'audit.queried',
+        subject: key,
+        actor: { kind: 'client', fingerprint: caller.client.fingerprint },
+        payload: {
+          query: { filter: digest(toJcs({ ...query, purpose: '', caseReference: '' })), rows: entries.length },
+          purpose: { purpose, ...(query.caseReference === undefined ? {} : { case: query.caseReference }) },
+          trace: caller.trace,
+        },
       },
-    }])
+    ])
     return entries
   })
-  ctx.log.info({ step: 'find-entries', trace: caller.trace, rows: found.length, countries: caller.client.countries }, 'audit log queried')
+  ctx.log.info(
+    { step: 'find-entries', trace: caller.trace, rows: found.length, countries: caller.client.countries },
+    'audit log queried',
+  )
   const last = found.at(-1)
-  return { entries: found.map((entry) => showEntry(ctx, entry, caller)), next: found.length === filter.limit && last ? writeCursor(last.id) : null }
+  return {
+    entries: found.map((entry) => showEntry(ctx, entry, caller)),
+    next: found.length === filter.limit && last ? writeCursor(last.id) : null,
+  }
 }
 
 function readFilter(ctx: StepContext, query: EntryQuery): AuditFilter {
@@ -59,13 +67,22 @@ function readFilter(ctx: StepContext, query: EntryQuery): AuditFilter {
 
 /** A country's liaison sees what is hosted there and what its hotlines hand over or take. */
 function scopeOf(ctx: StepContext, { client }: Caller): AuditScope {
-  const members = ctx.directory().document.members.filter((member) => member.countries.some((country) => client.countries.includes(country)))
+  const members = ctx
+    .directory()
+    .document.members.filter((member) => member.countries.some((country) => client.countries.includes(country)))
   return { networkWide: client.networkWide, countries: client.countries, members: members.map((member) => member.id) }
 }
 
 function showEntry(ctx: StepContext, found: FoundEntry, caller: Caller): EntryView {
   const { id, recorded_at, country, entry, leaf } = found
-  return { id, recordedAt: recorded_at.toISOString(), leaf: leaf.toString('base64url'), country, entry: entry.toString(), disclosed: disclose(ctx, found, caller) }
+  return {
+    id,
+    recordedAt: recorded_at.toISOString(),
+    leaf: leaf.toString('base64url'),
+    country,
+    entry: entry.toString(),
+    disclosed: disclose(ctx, found, caller),
+  }
 }
 
 /** What another liaison asked, and why, stays closed: that it asked is all that the log shows. */

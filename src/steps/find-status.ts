@@ -27,7 +27,10 @@ export async function findStatus(ctx: StepContext, keeper: DirectoryKeeper): Pro
     peers: peers.map(showPeer),
     items: Object.entries(items).map(([state, count]) => ({ state: state as Status['items'][number]['state'], count })),
     quarantined,
-    securityEvents: [...Map.groupBy(events, (event) => event.code)].map(([code, some]) => ({ code, count: some.reduce((sum, event) => sum + event.count, 0) })),
+    securityEvents: [...Map.groupBy(events, (event) => event.code)].map(([code, some]) => ({
+      code,
+      count: some.reduce((sum, event) => sum + event.count, 0),
+    })),
   }
 }
 

@@ -22,7 +22,11 @@ export async function pingPeer(ctx: StepContext, member: string): Promise<PingRe
   if (answer.kind !== 'answered') return answer
   try {
     const { pong } = parseStrictObject(answer.body)
-    const findKey = (kid: string) => ctx.directory().signingKeys(member).find((key) => key.kid === kid)
+    const findKey = (kid: string) =>
+      ctx
+        .directory()
+        .signingKeys(member)
+        .find((key) => key.kid === kid)
     const { iat } = await verifyPong(pong, { issuer: member, audience: ctx.self, nonce, findKey })
     return { kind: 'answered', skewS: iat - Math.floor(ctx.now().getTime() / 1000) }
   } catch (error) {

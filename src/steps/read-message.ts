@@ -1,9 +1,10 @@
 // Reads one line of a batch: a message that may be stored, or the exception that its receipt will name. One bad line never blocks another.
+
+import { verifyOrigin } from '#crypto/evidence.ts'
 import { canonicalUrl } from '#domain/canonical-url.ts'
 import { parseStrictObject } from '#domain/strict-json.ts'
 import { CrosslineError } from '#errors.ts'
-import { verifyOrigin } from '#crypto/evidence.ts'
-import { type HandoffBody, maxLineBytes, maxLineBytesWithOrigin, type Message } from '#schema/message.ts'
+import { type HandoffBody, type Message, maxLineBytes, maxLineBytesWithOrigin } from '#schema/message.ts'
 import type { ExceptionCode } from '#schema/receipt.ts'
 import { isBodyOf, isMessage } from '#schema/validators.ts'
 import type { StepContext } from './context.ts'
@@ -37,7 +38,10 @@ class Rejection extends Error {
   }
 }
 
-export async function readMessage(ctx: StepContext, { line, leaf, index, from }: { line: Buffer; leaf: Buffer; index: number; from: string }): Promise<ReadMessage | RejectedLine> {
+export async function readMessage(
+  ctx: StepContext,
+  { line, leaf, index, from }: { line: Buffer; leaf: Buffer; index: number; from: string },
+): Promise<ReadMessage | RejectedLine> {
   let id: string | null = null
   try {
     if (line.length > maxLineBytesWithOrigin) throw new Rejection('too_large')
@@ -61,7 +65,11 @@ function parseLine(line: Buffer): Record<string, unknown> {
   }
 }
 
-function checkMessage(ctx: StepContext, value: Record<string, unknown>, { from, bytes }: { from: string; bytes: number }): Message {
+function checkMessage(
+  ctx: StepContext,
+  value: Record<string, unknown>,
+  { from, bytes }: { from: string; bytes: number },
+): Message {
   if (!isMessage(value)) throw new Rejection('schema_invalid')
   if (bytes > maxLineBytes && !('origin' in value.body)) throw new Rejection('too_large')
   if (value.author !== from) throw new Rejection('wrong_author')
@@ -76,7 +84,8 @@ function checkMessage(ctx: StepContext, value: Record<string, unknown>, { from, 
 async function checkHandoff(ctx: StepContext, message: Message): Promise<void> {
   const { report, item, origin } = message.body as unknown as HandoffBody
   const sender = item.via.at(-1)
-  if (item.id !== message.item || sender !== message.author || new Set(item.via).size !== item.via.length) throw new Rejection('schema_invalid')
+  if (item.id !== message.item || sender !== message.author || new Set(item.via).size !== item.via.length)
+    throw new Rejection('schema_invalid')
   if (item.url === undefined ? item.statedCountry === undefined : !isCanonical(item.url)) throw new Rejection('schema_invalid')
   if (report.origin !== item.via[0]) throw new Rejection('bad_origin')
   if (item.via.length > 1) await checkOrigin(ctx, { item: item.id, via: item.via, origin })
@@ -91,9 +100,17 @@ function isCanonical(url: string): boolean {
   }
 }
 
-async function checkOrigin(ctx: StepContext, { item, via, origin }: { item: string; via: readonly string[]; origin: unknown }): Promise<void> {
+async function checkOrigin(
+  ctx: StepContext,
+  { item, via, origin }: { item: string; via: readonly string[]; origin: unknown },
+): Promise<void> {
   try {
-    await verifyOrigin(origin, { item, origin: via[0] as string, via, findKey: (member, kid) => ctx.directory().findSigningKey(member, kid) })
+    await verifyOrigin(origin, {
+      item,
+      origin: via[0] as string,
+      via,
+      findKey: (member, kid) => ctx.directory().findSigningKey(member, kid),
+    })
   } catch (error) {
     if (error instanceof CrosslineError) throw new Rejection('bad_origin')
     throw error

@@ -26,20 +26,35 @@ export interface ReceivedBatch {
 }
 
 /** Stores a batch and gives its receipt. The body's digest was checked against the proof before. */
-export async function receiveBatch(ctx: StepContext, call: AdmittedCall, body: { bytes: Buffer; gzip: boolean }): Promise<{ receipt: string }> {
+export async function receiveBatch(
+  ctx: StepContext,
+  call: AdmittedCall,
+  body: { bytes: Buffer; gzip: boolean },
+): Promise<{ receipt: string }> {
   const received = await readBatch(ctx, call, body)
   const receipt = await inTransaction(ctx.db, (trx) => storeBatch(ctx, trx, { call, received }))
-  ctx.log.info({ step: 'receive-batch', trace: call.trace, peer: call.member, batch: received.id, messages: received.read.length }, 'batch stored')
+  ctx.log.info(
+    { step: 'receive-batch', trace: call.trace, peer: call.member, batch: received.id, messages: received.read.length },
+    'batch stored',
+  )
   return { receipt }
 }
 
-async function readBatch(ctx: StepContext, call: AdmittedCall, { bytes, gzip }: { bytes: Buffer; gzip: boolean }): Promise<ReceivedBatch> {
+async function readBatch(
+  ctx: StepContext,
+  call: AdmittedCall,
+  { bytes, gzip }: { bytes: Buffer; gzip: boolean },
+): Promise<ReceivedBatch> {
   const { envelopeLine, lines, leaves } = splitBatch(gzip ? await inflate(bytes) : bytes)
   const root = merkleRoot(leaves)
-  if (call.size !== lines.length || call.root !== encodeHash(root)) throw new CrosslineError('digest_mismatch', { detail: 'Root or size are not the ones that were signed.' })
+  if (call.size !== lines.length || call.root !== encodeHash(root))
+    throw new CrosslineError('digest_mismatch', { detail: 'Root or size are not the ones that were signed.' })
   const envelope = parseEnvelope(envelopeLine)
-  if (envelope.from !== call.member || envelope.to !== ctx.self) throw new CrosslineError('schema_invalid', { detail: 'The envelope names other members than the proof.' })
-  const read = await Promise.all(lines.map((line, index) => readMessage(ctx, { line, leaf: leaves[index] as Buffer, index, from: call.member })))
+  if (envelope.from !== call.member || envelope.to !== ctx.self)
+    throw new CrosslineError('schema_invalid', { detail: 'The envelope names other members than the proof.' })
+  const read = await Promise.all(
+    lines.map((line, index) => readMessage(ctx, { line, leaf: leaves[index] as Buffer, index, from: call.member })),
+  )
   return { id: envelope.batch, leaves, root, read }
 }
 
@@ -51,11 +66,16 @@ async function inflate(bytes: Buffer): Promise<Buffer> {
     throw new CrosslineError(error.code === 'ERR_BUFFER_TOO_LARGE' ? 'too_large' : 'broken_compression')
   })
   const { buffer, engine } = result as { buffer: Buffer; engine: { bytesWritten: number } }
-  if (engine.bytesWritten !== bytes.length) throw new CrosslineError('broken_compression', { detail: 'Bytes follow the last gzip member.' })
+  if (engine.bytesWritten !== bytes.length)
+    throw new CrosslineError('broken_compression', { detail: 'Bytes follow the last gzip member.' })
   return buffer
 }
 
-async function storeBatch(ctx: StepContext, trx: Trx, { call, received }: { call: AdmittedCall; received: ReceivedBatch }): Promise<string> {
+async function storeBatch(
+  ctx: StepContext,
+  trx: Trx,
+  { call, received }: { call: AdmittedCall; received: ReceivedBatch },
+): Promise<string> {
   // The lock on the peer's row first: two copies of one batch at the same moment come one after the other.
   const previous = await lockReceiptChain(trx, call.member)
   const held = await findInboundBatch(trx, call.member, received.id)
@@ -77,17 +97,33 @@ async function storeBatch(ctx: StepContext, trx: Trx, { call, received }: { call
     now: ctx.now(),
   })
   const { id, root, leaves } = received
-  await insertInboundBatch(trx, { sender: call.member, id, root, leaves: Buffer.concat(leaves), size: leaves.length, proof: call.proof, receipt })
+  await insertInboundBatch(trx, {
+    sender: call.member,
+    id,
+    root,
+    leaves: Buffer.concat(leaves),
+    size: leaves.length,
+    proof: call.proof,
+    receipt,
+  })
   await recordReceiptGiven(trx, call.member, digest(receipt))
   return receipt
 }
 
 /** Tells duplicates and conflicts from new messages, stores the new ones, and lists every message that was not newly stored. */
-async function storeNew(ctx: StepContext, trx: Trx, { call, received }: { call: AdmittedCall; received: ReceivedBatch }): Promise<ReceiptException[]> {
+async function storeNew(
+  ctx: StepContext,
+  trx: Trx,
+  { call, received }: { call: AdmittedCall; received: ReceivedBatch },
+): Promise<ReceiptException[]> {
   const exceptions: ReceiptException[] = []
   const messages = received.read.filter((each): each is ReadMessage => each.kind === 'message')
   for (const each of received.read) if (each.kind === 'rejected') exceptions.push(toException(each))
-  const known = await findKnownMessages(trx, call.member, messages.map((each) => each.message.id))
+  const known = await findKnownMessages(
+    trx,
+    call.member,
+    messages.map((each) => each.message.id),
+  )
   const fresh: ReadMessage[] = []
   for (const each of messages) {
     const first = known.get(each.message.id)
@@ -95,7 +131,12 @@ async function storeNew(ctx: StepContext, trx: Trx, { call, received }: { call: 
       fresh.push(each)
       known.set(each.message.id, { leaf: each.leaf, storedAt: ctx.now() })
     } else if (first.leaf.equals(each.leaf)) {
-      exceptions.push({ index: each.index, id: each.message.id, status: 'duplicate', at: Math.floor(first.storedAt.getTime() / 1000) })
+      exceptions.push({
+        index: each.index,
+        id: each.message.id,
+        status: 'duplicate',
+        at: Math.floor(first.storedAt.getTime() / 1000),
+      })
     } else {
       noteSecurityEvent(ctx, { member: call.member, code: 'id_conflict', trace: call.trace })
       exceptions.push({ index: each.index, id: each.message.id, status: 'rejected', code: 'id_conflict' })
@@ -115,4 +156,3 @@ export async function findReceipt(ctx: StepContext, call: AdmittedCall, batchId:
   if (!held) throw new CrosslineError('not_found')
   return { receipt: held.receipt }
 }
-

@@ -13,13 +13,26 @@ export async function recordMigrations(ctx: StepContext): Promise<void> {
     if (windows.length === 0) return
     const keys = windows.map((window) => makeSubjectKey(ctx, windowSubject(window.id)))
     await insertSubjectKeys(trx, keys)
-    await appendAudit(ctx, trx, windows.map((window, place) => ({
-      event: 'schema.migrated' as const,
-      subject: keys[place] as (typeof keys)[number],
-      actor: { kind: 'node' as const },
-      payload: { migration: { name: window.name, digest: window.digest?.toString('base64url') ?? 'none', openedAt: window.opened_at.toISOString() } },
-    })))
-    await insertWindowRecords(trx, windows.map((window) => window.id))
+    await appendAudit(
+      ctx,
+      trx,
+      windows.map((window, place) => ({
+        event: 'schema.migrated' as const,
+        subject: keys[place] as (typeof keys)[number],
+        actor: { kind: 'node' as const },
+        payload: {
+          migration: {
+            name: window.name,
+            digest: window.digest?.toString('base64url') ?? 'none',
+            openedAt: window.opened_at.toISOString(),
+          },
+        },
+      })),
+    )
+    await insertWindowRecords(
+      trx,
+      windows.map((window) => window.id),
+    )
   })
 }
 

@@ -2,7 +2,12 @@
 import { digest } from '#crypto/digests.ts'
 import type { ReceiptClaims, ReceiptException } from '#crypto/receipt.ts'
 import { inTransaction } from '#storage/database.ts'
-import { insertQuarantined, recordReceipt as recordBatchReceipt, type WaitingMessage, withdrawBatch } from '#storage/message-store.ts'
+import {
+  insertQuarantined,
+  recordReceipt as recordBatchReceipt,
+  type WaitingMessage,
+  withdrawBatch,
+} from '#storage/message-store.ts'
 import { recordReceiptTaken } from '#storage/peer-store.ts'
 import { findHostingCountries, moveItems, type Trx } from '#storage/report-store.ts'
 import { appendAudit, type NewEntry } from './append-audit.ts'
@@ -34,7 +39,8 @@ export async function recordReceipt(ctx: StepContext, taken: TakenReceipt): Prom
     return { digest: await recordReceiptTaken(trx, destination, digest(receipt)) }
   })
   // A chain that both can check: a gap means that one side was restored, or lies.
-  if (previous && previous.digest !== claims.previous) noteSecurityEvent(ctx, { member: destination, code: 'receipt_chain', trace: batch.trace })
+  if (previous && previous.digest !== claims.previous)
+    noteSecurityEvent(ctx, { member: destination, code: 'receipt_chain', trace: batch.trace })
 }
 
 async function findNamedProof(trx: Trx, batchId: string, named: string): Promise<string> {
@@ -50,12 +56,27 @@ async function settleItems(ctx: StepContext, trx: Trx, { destination, batch, rec
   })
   const refused = new Set(rejected.map(({ message }) => message.message_id))
   const stored = batch.messages.filter((message) => message.kind === 'handoff' && !refused.has(message.message_id))
-  await moveItems(trx, stored.map((message) => message.item_id), { from: ['sent'], to: 'delivered', owner: destination })
+  await moveItems(
+    trx,
+    stored.map((message) => message.item_id),
+    { from: ['sent'], to: 'delivered', owner: destination },
+  )
   if (rejected.length > 0) await quarantine(trx, destination, rejected)
-  const handoffs = batch.messages.flatMap((message, index) => (message.kind === 'handoff' ? [{ message, exception: exceptions.get(index) }] : []))
-  const countries = await findHostingCountries(trx, handoffs.map(({ message }) => message.item_id))
+  const handoffs = batch.messages.flatMap((message, index) =>
+    message.kind === 'handoff' ? [{ message, exception: exceptions.get(index) }] : [],
+  )
+  const countries = await findHostingCountries(
+    trx,
+    handoffs.map(({ message }) => message.item_id),
+  )
   const peer = digest(receipt)
-  await appendAudit(ctx, trx, handoffs.map(({ message, exception }) => writeEntry(ctx, { destination, batch, message, exception, peer, country: countries.get(message.item_id) })))
+  await appendAudit(
+    ctx,
+    trx,
+    handoffs.map(({ message, exception }) =>
+      writeEntry(ctx, { destination, batch, message, exception, peer, country: countries.get(message.item_id) }),
+    ),
+  )
 }
 
 interface ReceiptedMessage {
@@ -78,15 +99,32 @@ function writeEntry(ctx: StepContext, { destination, batch, message, exception, 
     actor: { kind: 'peer', member: destination },
     payload: {
       item: { id: message.item_id },
-      facts: { batch: batch.id, message: message.message_id, status, ...(exception?.code === undefined ? {} : { code: exception.code }) },
+      facts: {
+        batch: batch.id,
+        message: message.message_id,
+        status,
+        ...(exception?.code === undefined ? {} : { code: exception.code }),
+      },
       trace: batch.trace,
     },
     peer,
   }
 }
 
-async function quarantine(trx: Trx, destination: string, rejected: readonly { message: WaitingMessage; exception: Pick<ReceiptException, 'code'> }[]): Promise<void> {
-  await insertQuarantined(trx, rejected.map(({ message, exception }) => ({ destination, messageId: message.message_id, itemId: message.item_id, code: exception.code ?? 'rejected' })))
+async function quarantine(
+  trx: Trx,
+  destination: string,
+  rejected: readonly { message: WaitingMessage; exception: Pick<ReceiptException, 'code'> }[],
+): Promise<void> {
+  await insertQuarantined(
+    trx,
+    rejected.map(({ message, exception }) => ({
+      destination,
+      messageId: message.message_id,
+      itemId: message.item_id,
+      code: exception.code ?? 'rejected',
+    })),
+  )
   const handoffs = rejected.filter(({ message }) => message.kind === 'handoff').map(({ message }) => message.item_id)
   if (handoffs.length > 0) await moveItems(trx, handoffs, { from: ['sent'], to: 'needs_review', flag: 'rejected_by_peer' })
 }
@@ -97,17 +135,34 @@ export async function splitBatch(ctx: StepContext, batchId: string): Promise<voi
 }
 
 /** The peer refuses even this one message alone: it waits for a person, and the others go on. */
-export async function quarantineMessage(ctx: StepContext, { destination, batch, code }: { destination: string; batch: SentBatch; code: string }): Promise<void> {
+export async function quarantineMessage(
+  ctx: StepContext,
+  { destination, batch, code }: { destination: string; batch: SentBatch; code: string },
+): Promise<void> {
   await inTransaction(ctx.db, async (trx) => {
     await withdrawBatch(trx, batch.id, { requeue: false })
-    await quarantine(trx, destination, batch.messages.map((message) => ({ message, exception: { code: code as never } })))
-    await appendAudit(ctx, trx, batch.messages.filter((message) => message.kind === 'handoff').map((message) => ({
-      event: 'handoff.refused' as const,
-      subject: batch.keys.get(message.message_id) as SubjectKey,
-      from: destination,
-      to: ctx.self,
-      actor: { kind: 'peer' as const, member: destination },
-      payload: { item: { id: message.item_id }, facts: { message: message.message_id, status: 'refused', code }, trace: batch.trace },
-    })))
+    await quarantine(
+      trx,
+      destination,
+      batch.messages.map((message) => ({ message, exception: { code: code as never } })),
+    )
+    await appendAudit(
+      ctx,
+      trx,
+      batch.messages
+        .filter((message) => message.kind === 'handoff')
+        .map((message) => ({
+          event: 'handoff.refused' as const,
+          subject: batch.keys.get(message.message_id) as SubjectKey,
+          from: destination,
+          to: ctx.self,
+          actor: { kind: 'peer' as const, member: destination },
+          payload: {
+            item: { id: message.item_id },
+            facts: { message: message.message_id, status: 'refused', code },
+            trace: batch.trace,
+          },
+        })),
+    )
   })
 }

@@ -7,7 +7,14 @@ import type { HandedItem, HandoffBody } from '#schema/message.ts'
 import type { ReportFacts } from '#schema/report.ts'
 import { inTransaction } from '#storage/database.ts'
 import { insertOutgoing, type NewMessage } from '#storage/message-store.ts'
-import { findReportRows, findWrappedKeys, recordTraces, type ReportRow, type TracedRow, type UntracedItem } from '#storage/report-store.ts'
+import {
+  findReportRows,
+  findWrappedKeys,
+  type ReportRow,
+  recordTraces,
+  type TracedRow,
+  type UntracedItem,
+} from '#storage/report-store.ts'
 import { appendAudit, type NewEntry } from './append-audit.ts'
 import type { StepContext } from './context.ts'
 import type { ItemContent, ReportTexts } from './show-items.ts'
@@ -39,13 +46,25 @@ export async function routeItems(ctx: StepContext, items: readonly RoutableItem[
   const recorded = await inTransaction(ctx.db, async (trx) => {
     const changed = await recordTraces(trx, routed.map(toRow))
     const mine = routed.filter((item) => changed.has(item.row.id))
-    await appendAudit(ctx, trx, mine.flatMap((item) => writeEntries(ctx, item)))
+    await appendAudit(
+      ctx,
+      trx,
+      mine.flatMap((item) => writeEntries(ctx, item)),
+    )
     const messages = mine.map((item) => item.message).filter((message) => message !== undefined)
     if (messages.length > 0) await insertOutgoing(trx, messages)
     return mine
   })
   for (const [rule, some] of Map.groupBy(recorded, (item) => item.route.rule)) {
-    ctx.log.info({ step: 'route-item', rule, items: some.length, countries: countBy(some, (item) => item.evidence.decision.country ?? 'none') }, 'items routed')
+    ctx.log.info(
+      {
+        step: 'route-item',
+        rule,
+        items: some.length,
+        countries: countBy(some, (item) => item.evidence.decision.country ?? 'none'),
+      },
+      'items routed',
+    )
   }
   if (recorded.some((item) => item.message)) ctx.wake('deliver')
 }
@@ -89,11 +108,21 @@ function routeItem(ctx: StepContext, item: RoutableItem, report: ReportFacts | u
   const turn = Number.parseInt(item.row.id.slice(-8), 16)
   const responsible = country === null ? undefined : ctx.directory().responsibleMember(country, ctx.now(), turn)
   const route = decideRoute({ decision: item.decision, self: ctx.self, home: ctx.homeCountries, responsible })
-  if (route.kind !== 'handoff' || country === null || !report) return { ...item, route, ...sideState(route, country), flags: [...item.decision.flags], message: undefined }
-  const assignedCountry = route.rule === 'default' ? (ctx.directory().coveredCountries(route.member, ctx.now())[0] ?? country) : country
+  if (route.kind !== 'handoff' || country === null || !report)
+    return { ...item, route, ...sideState(route, country), flags: [...item.decision.flags], message: undefined }
+  const assignedCountry =
+    route.rule === 'default' ? (ctx.directory().coveredCountries(route.member, ctx.now())[0] ?? country) : country
   const message = writeHandoff(ctx, item, { report, to: route.member, country, assignedCountry })
   // A line that no peer takes waits for a person instead of being lost on the way.
-  if (!message) return { ...item, route: { kind: 'needs_review', rule: route.rule }, state: 'needs_review', assignedCountry, flags: [...item.decision.flags, 'too_large'], message }
+  if (!message)
+    return {
+      ...item,
+      route: { kind: 'needs_review', rule: route.rule },
+      state: 'needs_review',
+      assignedCountry,
+      flags: [...item.decision.flags, 'too_large'],
+      message,
+    }
   return { ...item, route, state: 'routed', assignedCountry, flags: [...item.decision.flags], message }
 }
 
@@ -103,7 +132,11 @@ function sideState(route: Route, country: string | null): Pick<RoutedItem, 'stat
   return { state: 'needs_review', assignedCountry: null }
 }
 
-function writeHandoff(ctx: StepContext, item: RoutableItem, to: { report: ReportFacts; to: string; country: string; assignedCountry: string }): NewMessage | undefined {
+function writeHandoff(
+  ctx: StepContext,
+  item: RoutableItem,
+  to: { report: ReportFacts; to: string; country: string; assignedCountry: string },
+): NewMessage | undefined {
   const { url, hashes, statedCountry } = item.content
   const handed: HandedItem = {
     id: item.row.id,
@@ -145,10 +178,26 @@ function writeEntries(ctx: StepContext, item: RoutedItem): NewEntry[] {
   const { decision, route, message } = item
   const common = { subject: item.key, actor: { kind: 'node' } as const, country: decision.country ?? undefined }
   const about = { id: item.row.id, report: item.row.report_id }
-  const trace = { rule: decision.rule, confidence: decision.confidence ?? 'none', addresses: item.evidence.addresses.length, flags: item.flags, country: decision.country ?? 'none' }
+  const trace = {
+    rule: decision.rule,
+    confidence: decision.confidence ?? 'none',
+    addresses: item.evidence.addresses.length,
+    flags: item.flags,
+    country: decision.country ?? 'none',
+  }
   const traced: NewEntry = { ...common, event: 'item.traced', from: ctx.self, payload: { item: about, facts: trace } }
   const outcome = { rule: route.rule, state: item.state, flags: item.flags, ...(message ? { message: message.id } : {}) }
-  const entries: NewEntry[] = [traced, { ...common, event: routeEvents[item.state], from: ctx.self, to: message?.receiver, payload: { item: about, facts: outcome } }]
-  if (item.state === 'routed' && item.flags.includes('conflict')) entries.splice(1, 0, { ...traced, event: 'item.trace_conflict' })
+  const entries: NewEntry[] = [
+    traced,
+    {
+      ...common,
+      event: routeEvents[item.state],
+      from: ctx.self,
+      to: message?.receiver,
+      payload: { item: about, facts: outcome },
+    },
+  ]
+  if (item.state === 'routed' && item.flags.includes('conflict'))
+    entries.splice(1, 0, { ...traced, event: 'item.trace_conflict' })
   return entries
 }

@@ -1,7 +1,15 @@
 // Shows items and reports as the schema describes them: rows joined, texts opened, nothing that is not the caller's.
 import { CrosslineError } from '#errors.ts'
 import type { Action, Assessment, Item, ItemInput, ItemPage, Report, ReportInput } from '#schema/report.ts'
-import { type Db, findItemIdsOfReport, findItemParts, findQueue, findReportRow, findWrappedKeys, type ReportRow } from '#storage/report-store.ts'
+import {
+  type Db,
+  findItemIdsOfReport,
+  findItemParts,
+  findQueue,
+  findReportRow,
+  findWrappedKeys,
+  type ReportRow,
+} from '#storage/report-store.ts'
 import type { StepContext } from './context.ts'
 import { openJson, openSubjectKey } from './subject-keys.ts'
 
@@ -47,7 +55,9 @@ function showItem(ctx: StepContext, row: Parts['items'][number]): Omit<Item, 'as
     owner: row.owner,
     ownerReference: key && row.owner_reference ? (openJson(key, 'reference', row.owner_reference) as string) : null,
     via: row.via,
-    route: row.route_rule ? { rule: row.route_rule, ...(destination ? { member: destination } : {}), flags: row.route_flags } : null,
+    route: row.route_rule
+      ? { rule: row.route_rule, ...(destination ? { member: destination } : {}), flags: row.route_flags }
+      : null,
     state: row.state as Item['state'],
     outcome: row.outcome as Item['outcome'],
     refusal: row.refusal as Item['refusal'],
@@ -66,12 +76,17 @@ export async function getReport(ctx: StepContext, id: string): Promise<Report> {
   const row = await findReportRow(ctx.db, id)
   if (!row) throw new CrosslineError('not_found')
   const wrapped = (await findWrappedKeys(ctx.db, [id])).get(id)
-  const texts = wrapped && row.sealed ? (openJson(openSubjectKey(ctx, id, wrapped), 'report', row.sealed) as ReportTexts) : undefined
+  const texts =
+    wrapped && row.sealed ? (openJson(openSubjectKey(ctx, id, wrapped), 'report', row.sealed) as ReportTexts) : undefined
   return showReport(row, texts, await showItems(ctx, ctx.db, await findItemIdsOfReport(ctx.db, id)))
 }
 
 /** A report from its row, its opened texts and its items. The text of an erased report is gone; its facts stay. */
-export function showReport(row: Omit<ReportRow, 'sealed' | 'content_digest'>, texts: ReportTexts | undefined, items: Item[]): Report {
+export function showReport(
+  row: Omit<ReportRow, 'sealed' | 'content_digest'>,
+  texts: ReportTexts | undefined,
+  items: Item[],
+): Report {
   const { accessCredentials, ...rest } = texts ?? { reference: 'erased' }
   return {
     id: row.id,
@@ -92,7 +107,11 @@ export function showReport(row: Omit<ReportRow, 'sealed' | 'content_digest'>, te
 
 export async function findItems(ctx: StepContext, query: { state?: string; after?: string; limit: number }): Promise<ItemPage> {
   const found = await findQueue(ctx.db, { state: query.state, after: readCursor(query.after), limit: query.limit })
-  const items = await showItems(ctx, ctx.db, found.map((row) => row.id))
+  const items = await showItems(
+    ctx,
+    ctx.db,
+    found.map((row) => row.id),
+  )
   const last = found.at(-1)
   return { items, next: found.length === query.limit && last ? writeCursor(last.state_seq) : null }
 }
@@ -101,7 +120,8 @@ export async function findItems(ctx: StepContext, query: { state?: string; after
 export function readCursor(cursor: string | undefined): number {
   if (cursor === undefined) return 0
   const place = Number(/^p(\d{1,15})$/.exec(Buffer.from(cursor, 'base64url').toString())?.[1] ?? Number.NaN)
-  if (!Number.isSafeInteger(place) || writeCursor(place) !== cursor) throw new CrosslineError('invalid_cursor', { pointer: '/after' })
+  if (!Number.isSafeInteger(place) || writeCursor(place) !== cursor)
+    throw new CrosslineError('invalid_cursor', { pointer: '/after' })
   return place
 }
 

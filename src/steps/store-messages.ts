@@ -3,7 +3,16 @@ import { keyedHash } from '#crypto/sealed-text.ts'
 import type { HandoffBody } from '#schema/message.ts'
 import type { ExceptionCode } from '#schema/receipt.ts'
 import { insertIncoming, type NewMessage } from '#storage/message-store.ts'
-import { findItemRows, findReportRows, insertItems, insertReports, insertSubjectKeys, type NewItem, type NewReport, type Trx } from '#storage/report-store.ts'
+import {
+  findItemRows,
+  findReportRows,
+  insertItems,
+  insertReports,
+  insertSubjectKeys,
+  type NewItem,
+  type NewReport,
+  type Trx,
+} from '#storage/report-store.ts'
 import { appendAudit, type NewEntry } from './append-audit.ts'
 import { applyUpdate } from './apply-update.ts'
 import type { AdmittedCall, StepContext } from './context.ts'
@@ -44,17 +53,34 @@ async function storeHandoffs(ctx: StepContext, trx: Trx, { call, batchId, messag
   if (fit.length === 0) return rejected
   const handoffs = fit.map((read) => ({ read, body: bodyOf(read), key: makeSubjectKey(ctx, read.message.item) }))
   await storeReports(ctx, trx, handoffs)
-  await insertItems(trx, handoffs.map((handoff) => toItem(ctx, call, handoff)))
-  await insertIncoming(trx, batchId, handoffs.map((handoff) => ({ ...toMessage(handoff.read, handoff.key), index: handoff.read.index })))
-  await appendAudit(ctx, trx, handoffs.map((handoff) => toEntry(ctx, { call, batchId, handoff })))
+  await insertItems(
+    trx,
+    handoffs.map((handoff) => toItem(ctx, call, handoff)),
+  )
+  await insertIncoming(
+    trx,
+    batchId,
+    handoffs.map((handoff) => ({ ...toMessage(handoff.read, handoff.key), index: handoff.read.index })),
+  )
+  await appendAudit(
+    ctx,
+    trx,
+    handoffs.map((handoff) => toEntry(ctx, { call, batchId, handoff })),
+  )
   return rejected
 }
 
 const bodyOf = (read: ReadMessage) => read.message.body as unknown as HandoffBody
 
 /** An item that is here already can't be handed over again, and a report's id belongs to its first origin. */
-async function chooseHandoffs(trx: Trx, messages: readonly ReadMessage[]): Promise<{ fit: ReadMessage[]; rejected: RejectedLine[] }> {
-  const items = await findItemRows(trx, messages.map((each) => each.message.item))
+async function chooseHandoffs(
+  trx: Trx,
+  messages: readonly ReadMessage[],
+): Promise<{ fit: ReadMessage[]; rejected: RejectedLine[] }> {
+  const items = await findItemRows(
+    trx,
+    messages.map((each) => each.message.item),
+  )
   const reports = await findReportRows(trx, [...new Set(messages.map((each) => bodyOf(each).report.id))])
   const taken = new Set(items.keys())
   const origins = new Map([...reports].map(([id, row]) => [id, row.origin]))
@@ -113,7 +139,11 @@ function toItem(ctx: StepContext, call: AdmittedCall, { body, key }: Handoff): N
     hostingCountry: item.hostingCountry,
     assignedCountry: item.assignedCountry,
     routeRule: 'handed_over',
-    sealed: sealJson(key, 'content', { ...(url === undefined ? {} : { url }), hashes, ...(statedCountry === undefined ? {} : { statedCountry }) }),
+    sealed: sealJson(key, 'content', {
+      ...(url === undefined ? {} : { url }),
+      hashes,
+      ...(statedCountry === undefined ? {} : { statedCountry }),
+    }),
     evidence: sealJson(key, 'evidence', item.hostingEvidence),
     wrappedKey: key.wrapped,
   }
@@ -121,10 +151,22 @@ function toItem(ctx: StepContext, call: AdmittedCall, { body, key }: Handoff): N
 
 /** A peer's message as it is kept: its line as it came, under its item's key. */
 export function toMessage({ message, line, leaf }: ReadMessage, key: SubjectKey): NewMessage {
-  return { author: message.author, id: message.id, leaf, itemId: message.item, kind: message.kind, receiver: message.to, sealed: sealLine(key, message.id, line), bytes: line.length }
+  return {
+    author: message.author,
+    id: message.id,
+    leaf,
+    itemId: message.item,
+    kind: message.kind,
+    receiver: message.to,
+    sealed: sealLine(key, message.id, line),
+    bytes: line.length,
+  }
 }
 
-function toEntry(ctx: StepContext, { call, batchId, handoff }: { call: AdmittedCall; batchId: string; handoff: Handoff }): NewEntry {
+function toEntry(
+  ctx: StepContext,
+  { call, batchId, handoff }: { call: AdmittedCall; batchId: string; handoff: Handoff },
+): NewEntry {
   const { read, body, key } = handoff
   return {
     event: 'handoff.received',

@@ -7,6 +7,10 @@ export async function tidyUp(ctx: StepContext): Promise<boolean> {
   await forgetExpiredProofs(ctx.db, ctx.now())
   await addAuditPartitions(ctx.db, 3)
   const age = ctx.directoryAge()
-  if (age !== 'fresh') ctx.log.error({ step: 'directory', age, version: ctx.directory().version }, age === 'expired' ? 'the directory has expired: nothing is exchanged' : 'the directory is stale')
+  if (age !== 'fresh')
+    ctx.log.error(
+      { step: 'directory', age, version: ctx.directory().version },
+      age === 'expired' ? 'the directory has expired: nothing is exchanged' : 'the directory is stale',
+    )
   return false
 }

@@ -23,7 +23,10 @@ export async function traceItems(ctx: StepContext, limit: number): Promise<numbe
   if (untraced.length === 0) return 0
   const traced = await Promise.all(untraced.map((item) => traceItem(ctx, item)))
   await postponeFailed(ctx, traced)
-  await routeItems(ctx, traced.filter((item) => item.decision.outcome !== 'try_later'))
+  await routeItems(
+    ctx,
+    traced.filter((item) => item.decision.outcome !== 'try_later'),
+  )
   return untraced.length
 }
 
@@ -31,8 +34,15 @@ async function postponeFailed(ctx: StepContext, traced: readonly RoutableItem[])
   const failed = traced.filter((item) => item.decision.outcome === 'try_later')
   for (const [attempts, items] of Map.groupBy(failed, (item) => item.row.trace_attempts)) {
     const delayMs = firstDelayMs * 2 ** attempts
-    await postponeTraces(ctx.db, items.map((item) => item.row.id), new Date(ctx.now().getTime() + delayMs))
-    ctx.log.warn({ step: 'trace-item', code: 'dns_failed', items: items.length, attempt: attempts + 1, retryS: delayMs / 1000 }, 'trace put off')
+    await postponeTraces(
+      ctx.db,
+      items.map((item) => item.row.id),
+      new Date(ctx.now().getTime() + delayMs),
+    )
+    ctx.log.warn(
+      { step: 'trace-item', code: 'dns_failed', items: items.length, attempt: attempts + 1, retryS: delayMs / 1000 },
+      'trace put off',
+    )
   }
 }
 
@@ -71,7 +81,14 @@ async function lookAtHost(ctx: StepContext, url: string | undefined): Promise<Se
   const resolved = await ctx.resolver.resolveHost(host)
   if (resolved.kind !== 'answered') return { kind, host, ...nothing, dns: resolved.kind }
   const { partial, truncated } = resolved
-  return { kind, host, dns: 'answered', partial, truncated, addresses: resolved.addresses.slice(0, maxEvidenceAddresses).map((address) => locate(ctx, address)) }
+  return {
+    kind,
+    host,
+    dns: 'answered',
+    partial,
+    truncated,
+    addresses: resolved.addresses.slice(0, maxEvidenceAddresses).map((address) => locate(ctx, address)),
+  }
 }
 
 /** Special ranges are told by code before any look-up: free databases answer even for documentation ranges. */
@@ -79,11 +96,15 @@ function locate(ctx: StepContext, text: string): SeenHost['addresses'][number] {
   const classified = classifyAddress(text)
   const { address, family } = classified
   const unknown = { country: null, countrySource: null, asn: null, organisation: null, cdn: false }
-  if (classified.kind === 'special') return { evidence: { address, family, special: classified.range, ...unknown }, cdnCountry: null }
+  if (classified.kind === 'special')
+    return { evidence: { address, family, special: classified.range, ...unknown }, cdnCountry: null }
   const { country, asn, organisation } = ctx.geo.find(address)
   const network = ctx.cdn.findCdn({ address, asn })
   const countrySource = country === null ? null : ctx.geo.sources().country
-  return { evidence: { address, family, country, countrySource, asn, organisation, cdn: network !== undefined }, cdnCountry: network?.country ?? null }
+  return {
+    evidence: { address, family, country, countrySource, asn, organisation, cdn: network !== undefined },
+    cdnCountry: network?.country ?? null,
+  }
 }
 
 function toRouted({ address, special, country, cdn }: EvidenceAddress, cdnCountry: string | null): RoutedAddress {

@@ -2,7 +2,7 @@
 import { randomUUIDv7 } from 'node:crypto'
 import { leafHash } from '#domain/merkle.ts'
 import { codeListVersion } from '#schema/code-lists.ts'
-import { maxLineBytes, type Message } from '#schema/message.ts'
+import { type Message, maxLineBytes } from '#schema/message.ts'
 import type { NewMessage } from '#storage/message-store.ts'
 import type { StepContext } from './context.ts'
 import { type SubjectKey, sealLine } from './subject-keys.ts'
@@ -18,7 +18,10 @@ export interface MessageFacts {
 }
 
 /** The message ready for the outbox; undefined if its line would be longer than a peer takes. */
-export function writeMessage(ctx: StepContext, { kind, item, to, handling, body, refs = [] }: MessageFacts): NewMessage | undefined {
+export function writeMessage(
+  ctx: StepContext,
+  { kind, item, to, handling, body, refs = [] }: MessageFacts,
+): NewMessage | undefined {
   const message: Message = {
     id: randomUUIDv7(),
     kind,
@@ -36,6 +39,13 @@ export function writeMessage(ctx: StepContext, { kind, item, to, handling, body,
   const line = Buffer.from(JSON.stringify(message))
   if (line.length > maxLineBytes) return undefined
   return {
-    author: ctx.self, id: message.id, leaf: leafHash(line), itemId: item.subject, kind, receiver: to, sealed: sealLine(item, message.id, line), bytes: line.length,
+    author: ctx.self,
+    id: message.id,
+    leaf: leafHash(line),
+    itemId: item.subject,
+    kind,
+    receiver: to,
+    sealed: sealLine(item, message.id, line),
+    bytes: line.length,
   }
 }

@@ -170,7 +170,12 @@ export async function recordReceipt(trx: Trx, receipt: { batchId: string; receip
 
 /** Takes back a batch that the peer refused as a whole and certainly has not stored; with `requeue` its messages wait again, in their old order. */
 export async function withdrawBatch(trx: Trx, batchId: string, { requeue }: { requeue: boolean }): Promise<void> {
-  await trx.updateTable('outbound_batch').set({ withdrawn_at: sql<Date>`now()` }).where('id', '=', batchId).where('receipt', 'is', null).execute()
+  await trx
+    .updateTable('outbound_batch')
+    .set({ withdrawn_at: sql<Date>`now()` })
+    .where('id', '=', batchId)
+    .where('receipt', 'is', null)
+    .execute()
   if (!requeue) return
   await sql`update outbox set batch_id = null, batch_index = null
     where batch_id = ${batchId} and seq = any((select seqs from outbound_batch where id = ${batchId})::bigint[])`.execute(trx)
@@ -235,6 +240,13 @@ export async function findMessageProof(db: Db, messageId: string) {
 
 /** Digest of the handoff that brought an item here: what the owner's statements follow on. */
 export async function findHandoffLeaf(db: Db, itemId: string): Promise<Buffer | undefined> {
-  const row = await db.selectFrom('message').select('leaf').where('item_id', '=', itemId).where('kind', '=', 'handoff').orderBy('stored_at', 'desc').limit(1).executeTakeFirst()
+  const row = await db
+    .selectFrom('message')
+    .select('leaf')
+    .where('item_id', '=', itemId)
+    .where('kind', '=', 'handoff')
+    .orderBy('stored_at', 'desc')
+    .limit(1)
+    .executeTakeFirst()
   return row?.leaf
 }

@@ -14,7 +14,9 @@ export interface MigrationWindow {
 export async function findUnrecordedWindows(trx: Trx): Promise<MigrationWindow[]> {
   await sql`select pg_advisory_xact_lock(hashtext('crossline.migration_window'))`.execute(trx)
   const found = await sql<MigrationWindow>`
-    select id, name, digest, opened_at from migration_window w where not exists (select from migration_window_record r where r.window_id = w.id) order by id`.execute(trx)
+    select id, name, digest, opened_at from migration_window w where not exists (select from migration_window_record r where r.window_id = w.id) order by id`.execute(
+    trx,
+  )
   return found.rows
 }
 

@@ -228,7 +228,10 @@ export async function moveItems(
 
 /** Hosting country of each item: what decides which liaison sees an entry about it. */
 export async function findHostingCountries(db: Db, ids: readonly string[]): Promise<Map<string, string | undefined>> {
-  const found = await sql<{ id: string; hosting_country: string | null }>`select id, hosting_country from item where id = any(${uuidArray(ids)}::uuid[])`.execute(db)
+  const found = await sql<{
+    id: string
+    hosting_country: string | null
+  }>`select id, hosting_country from item where id = any(${uuidArray(ids)}::uuid[])`.execute(db)
   return new Map(found.rows.map((row) => [row.id, row.hosting_country ?? undefined]))
 }
 

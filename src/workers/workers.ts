@@ -20,9 +20,19 @@ const batchLimit = 1000
 
 export function startWorkers(ctx: StepContext, { keeper, files }: { keeper: DirectoryKeeper; files: DirectoryFiles }): Workers {
   const hints = new Set<string>()
-  const tracing = startLoop({ name: 'trace', intervalMs: 1000, log: ctx.log, work: async () => (await traceItems(ctx, traceLimit)) > 0 })
+  const tracing = startLoop({
+    name: 'trace',
+    intervalMs: 1000,
+    log: ctx.log,
+    work: async () => (await traceItems(ctx, traceLimit)) > 0,
+  })
   const delivering = startDelivering(ctx)
-  const following = startLoop({ name: 'directory', intervalMs: 5000, log: ctx.log, work: followDirectory(ctx, { keeper, files, hints }) })
+  const following = startLoop({
+    name: 'directory',
+    intervalMs: 5000,
+    log: ctx.log,
+    work: followDirectory(ctx, { keeper, files, hints }),
+  })
   const tidying = startLoop({ name: 'tidy', intervalMs: 60_000, log: ctx.log, work: async () => tidyUp(ctx) })
   return {
     wake: (what) => (what === 'trace' ? tracing : delivering).wake(),
@@ -75,10 +85,15 @@ function startDelivering(ctx: StepContext): Loop {
   }
 }
 
-function followDirectory(ctx: StepContext, { keeper, files, hints }: { keeper: DirectoryKeeper; files: DirectoryFiles; hints: Set<string> }): () => Promise<boolean> {
+function followDirectory(
+  ctx: StepContext,
+  { keeper, files, hints }: { keeper: DirectoryKeeper; files: DirectoryFiles; hints: Set<string> },
+): () => Promise<boolean> {
   let nextMirrorAt = 0
   return async () => {
-    await readDirectoryFiles(keeper, files).catch((error: unknown) => ctx.log.warn({ step: 'directory', err: error }, 'the directory files could not be used'))
+    await readDirectoryFiles(keeper, files).catch((error: unknown) =>
+      ctx.log.warn({ step: 'directory', err: error }, 'the directory files could not be used'),
+    )
     const asked = [...hints]
     hints.clear()
     for (const member of asked) await mirrorDirectory(ctx, keeper, member)
@@ -93,6 +108,10 @@ function followDirectory(ctx: StepContext, { keeper, files, hints }: { keeper: D
 
 /** One reachable peer is enough; a different one each time, so that no single one decides what a node gets to hear. */
 async function mirrorFromAnyone(ctx: StepContext, keeper: DirectoryKeeper): Promise<void> {
-  const peers = ctx.directory().peersOf(ctx.self).map((member) => member.id).sort(() => Math.random() - 0.5)
+  const peers = ctx
+    .directory()
+    .peersOf(ctx.self)
+    .map((member) => member.id)
+    .sort(() => Math.random() - 0.5)
   for (const member of peers) if (await mirrorDirectory(ctx, keeper, member)) return
 }
