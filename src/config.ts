@@ -1,10 +1,9 @@
 // The node's configuration: read once from the environment, checked whole, frozen. Every mistake is reported at once; secrets come from files.
 import { readFileSync } from 'node:fs'
-import { isIP } from 'node:net'
 import { join, resolve } from 'node:path'
-import { isMemberId } from '#domain/exact-forms.ts'
 import { CrosslineError } from '#errors.ts'
-import type { LogLevel } from '#log.ts'
+
+const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 
 export interface Config {
   /** Member that the node runs for. */
@@ -23,7 +22,7 @@ export interface Config {
   geo: { country: string | undefined; asn: string | undefined; cdnRanges: string | undefined }
   dns: { servers: string[] | undefined; timeoutMs: number }
   cdnToHome: boolean
-  logLevel: LogLevel
+  logLevel: (typeof logLevels)[number]
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -90,7 +89,7 @@ export function readConfig(env: Environment): Config {
     geo: { country: optional('GEO_COUNTRY_DB'), asn: optional('GEO_ASN_DB'), cdnRanges: optional('CDN_RANGES_FILE') },
     dns: { servers: list(optional('DNS_SERVERS')), timeoutMs: number('DNS_TIMEOUT_MS', 2000, [100, 30_000]) },
     cdnToHome: text('CDN_TO_HOME', 'false') === 'true',
-    logLevel: text('LOG_LEVEL', 'info') as LogLevel,
+    logLevel: text('LOG_LEVEL', 'info') as Config['logLevel'],
   }
   findMistakes(config, env, mistakes)
   if (mistakes.length > 0) throw new CrosslineError('invalid_config', { detail: mistakes.join('\n') })
@@ -122,10 +121,8 @@ function readSecretText(path: string, mistakes: string[]): string | undefined {
   }
 }
 
-const logLevels: readonly string[] = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
-
 function findMistakes(config: Config, env: Environment, mistakes: string[]): void {
-  if (config.member && !isMemberId(config.member)) mistakes.push('MEMBER_ID must be 2 to 40 of a-z, 0-9 and -')
+  if (config.member && !/^[a-z0-9-]{2,40}$/.test(config.member)) mistakes.push('MEMBER_ID must be 2 to 40 of a-z, 0-9 and -')
   if (!logLevels.includes(config.logLevel)) mistakes.push(`LOG_LEVEL must be one of ${logLevels.join(', ')}`)
   if (!['true', 'false'].includes(env.CDN_TO_HOME?.trim() || 'false')) mistakes.push('CDN_TO_HOME must be true or false')
   for (const server of config.dns.servers ?? []) {
@@ -136,7 +133,7 @@ function findMistakes(config: Config, env: Environment, mistakes: string[]): voi
   }
 }
 
+// Whether the parts are an address is for the resolver to say; here only that nothing else stands there, such as a name.
 function isServer(server: string): boolean {
-  const [, address = server] = /^\[([^\]]+)\](?::\d{1,5})?$/.exec(server) ?? /^([\d.]+):\d{1,5}$/.exec(server) ?? []
-  return isIP(address) !== 0
+  return /^(\[[0-9a-fA-F:.]+\](:\d{1,5})?|[\d.]+(:\d{1,5})?|[0-9a-fA-F:.]+)$/.test(server)
 }

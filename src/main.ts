@@ -1,11 +1,17 @@
 // The command line: parses, reads the environment, runs one command, stops on SIGTERM. The only reader of process.env.
 // Exit codes: 0 done, 1 it failed, 2 it was asked wrongly (bad arguments or configuration).
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Command, CommanderError, Option } from 'commander'
 import { readConfig, variables } from '#config.ts'
 import { CrosslineError } from '#errors.ts'
-import manifest from '../package.json' with { type: 'json' }
 
 const env = process.env
+
+function readVersion(): string {
+  const manifest = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as { version: string }
+  return manifest.version
+}
 
 /** Runs until SIGTERM or SIGINT; a second signal ends at once. */
 function untilStopped(): Promise<void> {
@@ -27,7 +33,7 @@ const program = new Command('crossline')
   .description(
     'The exchange that child-protection hotlines run. Settings come from the environment; see `crossline node start --help`.',
   )
-  .version(manifest.version)
+  .version(readVersion())
   .exitOverride()
   .configureHelp({ showGlobalOptions: true })
   .showHelpAfterError('(add --help for what may stand here)')

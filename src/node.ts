@@ -1,7 +1,6 @@
 // The wiring of one node: makes every part once, in order, and stops them in the opposite order.
 import { X509Certificate } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { openCdnList } from '#clients/cdn-ranges.ts'
 import { ageInDays, type GeoDatabase, openGeoDatabase } from '#clients/geo-database.ts'
@@ -303,7 +302,7 @@ async function stampOf(path: string): Promise<string> {
 }
 
 function addressOf(
-  address: string | AddressInfo | null,
+  address: string | { address: string; port: number } | null,
   fallback: { host: string; port: number },
 ): { host: string; port: number } {
   return typeof address === 'object' && address ? { host: address.address, port: address.port } : fallback

@@ -9,8 +9,7 @@ import { insertIncoming } from '#storage/message-store.ts'
 import { findWrappedKeys, lockItemRows, type Trx } from '#storage/report-store.ts'
 import { type Change, readLifeCycle, recordChange } from './change-item.ts'
 import type { AdmittedCall, StepContext } from './context.ts'
-import type { ReadMessage } from './read-message.ts'
-import { toMessage } from './store-messages.ts'
+import { keepMessage, type ReadMessage } from './read-message.ts'
 import { openSubjectKey } from './subject-keys.ts'
 
 export interface Update {
@@ -32,7 +31,7 @@ export async function applyUpdate(
   const change = decideChange(await readLifeCycle(trx, row), read)
   if (typeof change === 'string') return change
   const key = openSubjectKey(ctx, row.id, wrapped)
-  await insertIncoming(trx, batchId, [{ ...toMessage(read, key), index: read.index }])
+  await insertIncoming(trx, batchId, [{ ...keepMessage(read, key), index: read.index }])
   await recordChange(ctx, trx, {
     row,
     key,

@@ -60,7 +60,7 @@ export async function openDirectoryKeeper(parts: KeeperParts): Promise<Directory
     if (root && digest(bytes) === root.hash) return true
     if (!root) {
       root = await verifyFirstRoot(bytes, parts.pins)
-      await keep(db, 'root', root, from)
+      await keep(db, root, { kind: 'root', from })
       return true
     }
     if ((await findDocument(db, 'root', peekNumber(bytes)))?.hash === digest(bytes)) return true
@@ -68,7 +68,7 @@ export async function openDirectoryKeeper(parts: KeeperParts): Promise<Directory
     const decision = decideRoot(root, candidate)
     if (decision.kind === 'equivocation') await keepConflict(parts, 'root', { held: root, candidate, from })
     if (decision.kind !== 'accept') return decision.kind === 'already_held'
-    await keep(db, 'root', candidate, from)
+    await keep(db, candidate, { kind: 'root', from })
     root = candidate
     log.info({ step: 'directory', root: root.number }, 'root held')
     return true
@@ -100,7 +100,7 @@ export async function openDirectoryKeeper(parts: KeeperParts): Promise<Directory
     }
     if (decision.kind === 'already_held') refreshedAt = now()
     if (decision.kind !== 'accept') return decision.kind === 'already_held'
-    await keep(db, 'directory', candidate, from)
+    await keep(db, candidate, { kind: 'directory', from })
     refreshedAt = now()
     replace(candidate, root)
     return true
@@ -145,10 +145,10 @@ async function loadDirectory(db: Db, root: VerifiedDocument<Root>): Promise<Veri
 
 async function keep(
   db: Db,
-  kind: 'root' | 'directory',
-  { number, hash, bytes }: VerifiedDocument<Root | Directory>,
-  from: string,
+  document: VerifiedDocument<Root | Directory>,
+  { kind, from }: { kind: 'root' | 'directory'; from: string },
 ): Promise<void> {
+  const { number, hash, bytes } = document
   await insertDocument(db, { kind, number, hash, bytes, receivedFrom: from })
 }
 

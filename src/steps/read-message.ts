@@ -7,7 +7,9 @@ import { CrosslineError } from '#errors.ts'
 import { type HandoffBody, type Message, maxLineBytes, maxLineBytesWithOrigin } from '#schema/message.ts'
 import type { ExceptionCode } from '#schema/receipt.ts'
 import { isBodyOf, isMessage } from '#schema/validators.ts'
+import type { NewMessage } from '#storage/message-store.ts'
 import type { StepContext } from './context.ts'
+import { type SubjectKey, sealLine } from './subject-keys.ts'
 
 export interface ReadMessage {
   kind: 'message'
@@ -126,4 +128,18 @@ function checkResponsible(ctx: StepContext, item: HandoffBody['item']): void {
   const responsible = directory.responsibleMember(item.assignedCountry, ctx.now())?.member
   if (responsible === ctx.self) return
   throw new Rejection('not_responsible', responsible)
+}
+
+/** A peer's message as it is kept: its line as it came, under its item's key. */
+export function keepMessage({ message, line, leaf }: ReadMessage, key: SubjectKey): NewMessage {
+  return {
+    author: message.author,
+    id: message.id,
+    leaf,
+    itemId: message.item,
+    kind: message.kind,
+    receiver: message.to,
+    sealed: sealLine(key, message.id, line),
+    bytes: line.length,
+  }
 }

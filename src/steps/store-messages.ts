@@ -2,7 +2,7 @@
 import { keyedHash } from '#crypto/sealed-text.ts'
 import type { HandoffBody } from '#schema/message.ts'
 import type { ExceptionCode } from '#schema/receipt.ts'
-import { insertIncoming, type NewMessage } from '#storage/message-store.ts'
+import { insertIncoming } from '#storage/message-store.ts'
 import {
   findItemRows,
   findReportRows,
@@ -16,8 +16,8 @@ import {
 import { appendAudit, type NewEntry } from './append-audit.ts'
 import { applyUpdate } from './apply-update.ts'
 import type { AdmittedCall, StepContext } from './context.ts'
-import type { ReadMessage, RejectedLine } from './read-message.ts'
-import { makeSubjectKey, type SubjectKey, sealJson, sealLine } from './subject-keys.ts'
+import { keepMessage, type ReadMessage, type RejectedLine } from './read-message.ts'
+import { makeSubjectKey, type SubjectKey, sealJson } from './subject-keys.ts'
 
 export interface Storing {
   call: AdmittedCall
@@ -60,7 +60,7 @@ async function storeHandoffs(ctx: StepContext, trx: Trx, { call, batchId, messag
   await insertIncoming(
     trx,
     batchId,
-    handoffs.map((handoff) => ({ ...toMessage(handoff.read, handoff.key), index: handoff.read.index })),
+    handoffs.map((handoff) => ({ ...keepMessage(handoff.read, handoff.key), index: handoff.read.index })),
   )
   await appendAudit(
     ctx,
@@ -146,20 +146,6 @@ function toItem(ctx: StepContext, call: AdmittedCall, { body, key }: Handoff): N
     }),
     evidence: sealJson(key, 'evidence', item.hostingEvidence),
     wrappedKey: key.wrapped,
-  }
-}
-
-/** A peer's message as it is kept: its line as it came, under its item's key. */
-export function toMessage({ message, line, leaf }: ReadMessage, key: SubjectKey): NewMessage {
-  return {
-    author: message.author,
-    id: message.id,
-    leaf,
-    itemId: message.item,
-    kind: message.kind,
-    receiver: message.to,
-    sealed: sealLine(key, message.id, line),
-    bytes: line.length,
   }
 }
 
