@@ -1,7 +1,9 @@
 // A database for one test: cloned from a migrated template, dropped at the end. All test processes of a checkout share one embedded
 // server, which the last of them stops; TEST_DATABASE_URL (an administering address) puts another server in its place.
+import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Client, escapeIdentifier } from 'pg'
@@ -51,8 +53,23 @@ export async function openTestServer(): Promise<Pick<EmbeddedServer, 'adminUrl' 
   const given = process.env.TEST_DATABASE_URL
   if (given) return { adminUrl: given, stop: async () => undefined }
   const server = await startEmbeddedServer({ dataDir: testDataDir() })
+  spawnKeeper()
   if (server.startedHere) await withClient(server.adminUrl, sweepDeadTests)
   return server
+}
+
+let keeper: ChildProcess | undefined
+
+// One for a whole run (test/run.ts), or one for a test file that runs by itself.
+function spawnKeeper(): void {
+  if (keeper || process.env.CROSSLINE_TEST_SERVER_KEPT) return
+  const program = join(import.meta.dirname, 'server-keeper.ts')
+  // Detached, so that Ctrl-C does not reach it; without the options of this process, which make tap watch over what it runs.
+  keeper = spawn(process.execPath, [program, testDataDir()], { detached: true, stdio: ['pipe', 'ignore', 'ignore'], env: {} })
+  keeper.unref()
+  const pipe = keeper.stdin as Socket | null
+  pipe?.on('error', () => undefined)
+  pipe?.unref()
 }
 
 // Outside the checkout, which the server's user may be unable to enter; kept between runs, because making a cluster takes a second.

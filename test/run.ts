@@ -8,8 +8,6 @@ import { openTestServer } from './database.ts'
 const tap = join(import.meta.dirname, '..', 'node_modules', '.bin', 'tap')
 // Every test file opens the same server; holding it here spares them starting and stopping it again and again.
 const server = await openTestServer()
-// Ctrl-C reaches tap as well: we wait for its end, and then let go of the server.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined)
 try {
   const { code, summary } = await runTap(process.argv.slice(2))
   console.log(describe(summary))
@@ -28,7 +26,13 @@ interface Summary {
 
 function runTap(args: string[]): Promise<{ code: number; summary: Summary }> {
   const summary: Summary = { total: 0, pass: 0, fail: 0, skip: 0, todo: 0 }
-  const child = spawn(process.execPath, [tap, 'run', '--reporter=tap', ...args], { stdio: ['inherit', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [tap, 'run', '--reporter=tap', ...args], {
+    stdio: ['inherit', 'pipe', 'inherit'],
+    env: { ...process.env, CROSSLINE_TEST_SERVER_KEPT: '1' },
+  })
+  // We wait for tap's end and then let go of the server. Ctrl-C reaches tap without us, and a second one would break it off.
+  process.on('SIGINT', () => undefined)
+  process.on('SIGTERM', () => child.kill('SIGTERM'))
   createInterface({ input: child.stdout }).on('line', (line) => {
     console.log(line)
     if (line.startsWith('# { total:')) readSummary(line, summary)
