@@ -2,7 +2,7 @@
 import { randomBytes, randomUUIDv7 } from 'node:crypto'
 
 /** Bytes of one item as handed in. */
-export const itemBytes = 2048
+const itemBytes = 2048
 export const hostCount = 200
 
 export interface BenchItem {
