@@ -1,5 +1,6 @@
 // The journey as the HTTP side sees it: each step bound to this node's context.
 import { parseStrictJson } from '#domain/strict-json.ts'
+import { CrosslineError } from '#errors.ts'
 import type { Steps } from '#http/steps-table.ts'
 import { acceptReport } from '#steps/accept-report.ts'
 import { acceptItem, assessItem, recordAction, refuseItem } from '#steps/act-on-item.ts'
@@ -13,8 +14,29 @@ import { findStatus } from '#steps/find-status.ts'
 import { findReceipt, receiveBatch } from '#steps/receive-batch.ts'
 import { findItems, getItem, getReport } from '#steps/show-items.ts'
 import { findClientRow } from '#storage/client-store.ts'
+import { isTransient } from '#storage/database.ts'
 
+/** Each step with its context. A database that can't be reached is `database_unavailable`, which callers hear as `overloaded`. */
 export function bindSteps(ctx: StepContext, keeper: DirectoryKeeper): Steps {
+  const steps = bindAll(ctx, keeper)
+  for (const name of Object.keys(steps) as (keyof Steps)[]) steps[name] = nameOutages(steps[name] as AnyStep) as never
+  return steps
+}
+
+type AnyStep = (...args: unknown[]) => unknown
+
+function nameOutages(step: AnyStep): AnyStep {
+  return (...args) => {
+    const result = step(...args)
+    return result instanceof Promise ? result.catch(nameOutage) : result
+  }
+}
+
+function nameOutage(error: unknown): never {
+  throw isTransient(error) ? new CrosslineError('database_unavailable', { cause: error }) : error
+}
+
+function bindAll(ctx: StepContext, keeper: DirectoryKeeper): Steps {
   return {
     parseJson: parseStrictJson,
     acceptReport: (input, caller) => acceptReport(ctx, input, caller),

@@ -128,9 +128,17 @@ async function assemble(assembly: Assembly): Promise<Node> {
       log.error({ err: error }, 'a changed directory could not be applied'),
     )
   stops.push(() => server.app.close())
-  await server.app.listen({ host: config.listen.host, port: config.listen.port, listenTextResolver: () => 'listening for members and clients' })
+  await server.app.listen({
+    host: config.listen.host,
+    port: config.listen.port,
+    listenTextResolver: () => 'listening for members and clients',
+  })
   stops.push(() => health.close())
-  await health.listen({ host: config.health.host, port: config.health.port, listenTextResolver: () => 'listening for health checks' })
+  await health.listen({
+    host: config.health.host,
+    port: config.health.port,
+    listenTextResolver: () => 'listening for health checks',
+  })
   workers = startWorkers(ctx, { keeper, files: config.directory })
   stops.push(() => workers?.stop())
   stops.push(watchIdentity(config, { identity, server, peers, log }))

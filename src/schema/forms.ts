@@ -43,7 +43,8 @@ export function countryCode(description: string) {
 
 export function timestamp(description: string) {
   return Type.String({
-    pattern: '^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])T([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d\\.\\d{3}Z$',
+    // Years that every database and every clock here agrees on.
+    pattern: '^(19|20|21)\\d{2}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])T([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d\\.\\d{3}Z$',
     format: 'date-time',
     description: `${description} RFC 3339, UTC, milliseconds.`,
   })

@@ -59,8 +59,12 @@ export async function signRefusal(
   })
 }
 
+/** Answers that are part of the ordinary course: asking for the next root, or for a receipt that is not there yet. */
+const ordinary: ReadonlySet<ErrorCode> = new Set(['not_found', 'maintenance', 'overloaded', 'rate_limited'])
+
 /** Counts a refused call; never throws. */
 export function recordRefusal(ctx: StepContext, { certificate, code, trace }: RefusedCall): void {
+  if (ordinary.has(code)) return
   noteSecurityEvent(ctx, { ...findOwner(ctx, certificate), code, trace })
 }
 

@@ -46,6 +46,8 @@ const leaseMs = 10_000
 export type Delivery =
   | { kind: 'delivered'; messages: number }
   | { kind: 'nothing' }
+  /** The peer refused the batch as a whole and stored nothing: its messages wait again, to go out in batches of at most `size`. */
+  | { kind: 'split'; size: number }
   /** Nothing was lost: it is tried again at `retryAt`. */
   | { kind: 'try_later'; retryAt: Date; code: string }
   /** Another process serves this destination, or it is not due. */
@@ -287,9 +289,11 @@ async function failDelivery(ctx: StepContext, { peer, failure, batch }: FailedDe
   if (failure.kind === 'refused')
     noteSecurityEvent(ctx, { member: peer.member, code: `answered_${code}`, trace: batch?.trace ?? '0'.repeat(32) })
   if (batch && failure.kind === 'refused' && splitting.has(code)) {
-    await (batch.messages.length > 1
-      ? splitBatch(ctx, batch.id)
-      : quarantineMessage(ctx, { destination: peer.member, batch, code }))
+    if (batch.messages.length > 1) {
+      await splitBatch(ctx, batch.id)
+      return { kind: 'split', size: Math.ceil(batch.messages.length / 2) }
+    }
+    await quarantineMessage(ctx, { destination: peer.member, batch, code })
   }
   const retryAt = await putOff(ctx, peer, { code, held, askedS: failure.retryAfterS })
   ctx.log.warn(

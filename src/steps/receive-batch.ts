@@ -7,7 +7,7 @@ import { type ReceiptException, signReceipt } from '#crypto/receipt.ts'
 import { parseEnvelope, splitBatch } from '#domain/batch-lines.ts'
 import { merkleRoot } from '#domain/merkle.ts'
 import { CrosslineError } from '#errors.ts'
-import { inTransaction } from '#storage/database.ts'
+import { inTransaction, isRefusedData } from '#storage/database.ts'
 import { findInboundBatch, findKnownMessages, insertInboundBatch } from '#storage/message-store.ts'
 import { lockReceiptChain, recordReceiptGiven } from '#storage/peer-store.ts'
 import type { Trx } from '#storage/report-store.ts'
@@ -32,12 +32,33 @@ export async function receiveBatch(
   body: { bytes: Buffer; gzip: boolean },
 ): Promise<{ receipt: string }> {
   const received = await readBatch(ctx, call, body)
-  const receipt = await inTransaction(ctx.db, (trx) => storeBatch(ctx, trx, { call, received }))
+  const receipt = await storeOrSplit(ctx, { call, received })
   ctx.log.info(
     { step: 'receive-batch', trace: call.trace, peer: call.member, batch: received.id, messages: received.read.length },
     'batch stored',
   )
   return { receipt }
+}
+
+/**
+ * What the database refuses of a message that our own checks let through must not block the sender for ever: answered as `schema_invalid`,
+ * it makes the sender split the batch until the culprit is alone. A second try first: another sender may have stored the same item meanwhile.
+ */
+async function storeOrSplit(ctx: StepContext, storing: { call: AdmittedCall; received: ReceivedBatch }): Promise<string> {
+  const store = () => inTransaction(ctx.db, (trx) => storeBatch(ctx, trx, storing))
+  try {
+    return await store().catch((error: unknown) => {
+      if (isRefusedData(error)) return store()
+      throw error
+    })
+  } catch (error) {
+    if (!isRefusedData(error)) throw error
+    ctx.log.error(
+      { step: 'receive-batch', trace: storing.call.trace, peer: storing.call.member, err: error },
+      'the database refuses a message',
+    )
+    throw new CrosslineError('schema_invalid', { detail: 'A message of the batch can not be stored.', cause: error })
+  }
 }
 
 async function readBatch(

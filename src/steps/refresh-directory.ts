@@ -1,6 +1,6 @@
 // Looks for a newer root and directory in the operator's files and at peers. One reachable source is enough, and none is trusted.
 import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { CrosslineError } from '#errors.ts'
 import { callPeer } from './call-peer.ts'
 import type { StepContext } from './context.ts'
@@ -15,6 +15,23 @@ export interface DirectoryFiles {
 export async function readDirectoryFiles(keeper: DirectoryKeeper, files: DirectoryFiles): Promise<void> {
   if (files.root !== undefined) await keeper.considerRoot(await readWhole(files.root), 'file')
   if (files.directory !== undefined) await keeper.considerDirectory(await readWhole(files.directory), 'file')
+}
+
+/** The same, but a file that has not changed since it was last read is not looked at again. */
+export function watchDirectoryFiles(keeper: DirectoryKeeper, { root, directory }: DirectoryFiles): () => Promise<void> {
+  const seen = new Map<string, string>()
+  async function isChanged(path: string | undefined): Promise<boolean> {
+    if (path === undefined) return false
+    const { mtimeMs, size, ino } = await stat(path)
+    const stamp = `${mtimeMs}:${size}:${ino}`
+    if (seen.get(path) === stamp) return false
+    seen.set(path, stamp)
+    return true
+  }
+  return async () => {
+    const [isNewRoot, isNewDirectory] = [await isChanged(root), await isChanged(directory)]
+    if (isNewRoot || isNewDirectory) await readDirectoryFiles(keeper, { root, directory })
+  }
 }
 
 async function readWhole(path: string): Promise<Buffer> {

@@ -3,8 +3,10 @@
 import { canonicalUrl } from '#domain/canonical-url.ts'
 import { type CountryDecision, decideCountry, type RoutedAddress } from '#domain/routing-rules.ts'
 import { classifyAddress } from '#domain/special-addresses.ts'
+import { CrosslineError } from '#errors.ts'
 import type { EvidenceAddress, HostingEvidence } from '#schema/hosting-evidence.ts'
 import { maxEvidenceAddresses } from '#schema/hosting-evidence.ts'
+import { isTransient } from '#storage/database.ts'
 import { findUntraced, postponeTraces, type UntracedItem } from '#storage/report-store.ts'
 import type { StepContext } from './context.ts'
 import { type RoutableItem, routeItems } from './route-items.ts'
@@ -14,6 +16,7 @@ import { openJson, openSubjectKey } from './subject-keys.ts'
 /** How often a resolver that fails is asked again before the item waits for a person as untraceable: about 40 minutes in all. */
 export const maxTraceAttempts = 8
 const firstDelayMs = 10_000
+const maxDelayMs = 24 * 3_600_000
 
 /** Traces and routes up to `limit` items that are due. Gives how many it took up; 0 means nothing is due. */
 export async function traceItems(ctx: StepContext, limit: number): Promise<number> {
@@ -21,28 +24,52 @@ export async function traceItems(ctx: StepContext, limit: number): Promise<numbe
   if (ctx.directoryAge() === 'expired') return 0
   const untraced = await findUntraced(ctx.db, { now: ctx.now(), limit })
   if (untraced.length === 0) return 0
-  const traced = await Promise.all(untraced.map((item) => traceItem(ctx, item)))
-  await postponeFailed(ctx, traced)
-  await routeItems(
-    ctx,
-    traced.filter((item) => item.decision.outcome !== 'try_later'),
-  )
+  const traced = (await Promise.all(untraced.map((item) => traceSafely(ctx, item)))).filter((item) => item !== undefined)
+  const [later, now] = [true, false].map((wanted) => traced.filter((item) => (item.decision.outcome === 'try_later') === wanted))
+  await postpone(ctx, later?.map((item) => item.row) ?? [], 'dns_failed')
+  await routeSafely(ctx, now ?? [])
   return untraced.length
 }
 
-async function postponeFailed(ctx: StepContext, traced: readonly RoutableItem[]): Promise<void> {
-  const failed = traced.filter((item) => item.decision.outcome === 'try_later')
-  for (const [attempts, items] of Map.groupBy(failed, (item) => item.row.trace_attempts)) {
-    const delayMs = firstDelayMs * 2 ** attempts
+/** An item that can't even be read is put off by itself: it never stops the others. */
+async function traceSafely(ctx: StepContext, row: UntracedItem): Promise<RoutableItem | undefined> {
+  try {
+    return await traceItem(ctx, row)
+  } catch (error) {
+    ctx.log.error({ step: 'trace-item', item: row.id, err: error }, 'an item can not be traced')
+    await postpone(ctx, [row], 'internal')
+    return undefined
+  }
+}
+
+/** All together; where that fails for a reason that will not pass, one by one, so that the culprit alone is put off. */
+async function routeSafely(ctx: StepContext, items: readonly RoutableItem[]): Promise<void> {
+  try {
+    await routeItems(ctx, items)
+  } catch (error) {
+    if (isTransient(error) || (error instanceof CrosslineError && error.code === 'audit_unavailable')) throw error
+    if (items.length > 1) {
+      for (const item of items) await routeSafely(ctx, [item])
+      return
+    }
+    ctx.log.error({ step: 'route-item', item: items[0]?.row.id, err: error }, 'an item can not be routed')
+    await postpone(
+      ctx,
+      items.map((item) => item.row),
+      'internal',
+    )
+  }
+}
+
+async function postpone(ctx: StepContext, rows: readonly UntracedItem[], code: string): Promise<void> {
+  for (const [attempts, some] of Map.groupBy(rows, (row) => row.trace_attempts)) {
+    const delayMs = Math.min(firstDelayMs * 2 ** attempts, maxDelayMs)
     await postponeTraces(
       ctx.db,
-      items.map((item) => item.row.id),
+      some.map((row) => row.id),
       new Date(ctx.now().getTime() + delayMs),
     )
-    ctx.log.warn(
-      { step: 'trace-item', code: 'dns_failed', items: items.length, attempt: attempts + 1, retryS: delayMs / 1000 },
-      'trace put off',
-    )
+    ctx.log.warn({ step: 'trace-item', code, items: some.length, attempt: attempts + 1, retryS: delayMs / 1000 }, 'trace put off')
   }
 }
 

@@ -62,6 +62,11 @@ export function isTransient(error: unknown): boolean {
   )
 }
 
+/** Whether the database refused the data themselves (SQLSTATE classes 22 and 23): doing the same again will not help. */
+export function isRefusedData(error: unknown): boolean {
+  return /^2[23]/.test(codeOf(error)) || (error instanceof Error && error.cause !== undefined && isRefusedData(error.cause))
+}
+
 /**
  * Runs `work` in one transaction, and again (3 times at most) when PostgreSQL broke it off for another transaction's sake. `work` may run
  * more than once, so it does nothing outside the transaction. A connection that breaks at commit is not retried: it may have committed.

@@ -110,18 +110,20 @@ export async function findItemIdsOfReport(db: Db, reportId: string): Promise<str
   return found.map((row) => row.id)
 }
 
+const allStates =
+  'received,traced,routed,sent,delivered,accepted,assessed,closed,needs_review,orphaned,untraceable,refused,on_hold,reopened'
+
+/** One page of a queue, or of all of them, in the order in which items came into their states: each queue by its index. */
 export async function findQueue(
   db: Db,
   query: { state: string | undefined; after: number; limit: number },
 ): Promise<{ id: string; state_seq: number }[]> {
-  let select = db
-    .selectFrom('item')
-    .select(['id', 'state_seq'])
-    .where('state_seq', '>', query.after)
-    .orderBy('state_seq')
-    .limit(query.limit)
-  if (query.state) select = select.where('state', '=', query.state)
-  return select.execute()
+  const found = await sql<{ id: string; state_seq: number }>`
+    select each.id, each.state_seq from unnest(string_to_array(${query.state ?? allStates}, ',')) as wanted (state)
+    cross join lateral (
+      select id, state_seq from item where item.state = wanted.state and state_seq > ${query.after} order by state_seq limit ${query.limit}
+    ) each order by each.state_seq limit ${query.limit}`.execute(db)
+  return found.rows
 }
 
 /** Everything that belongs to these items, to show them whole. */

@@ -3,7 +3,7 @@ import { randomUUIDv7 } from 'node:crypto'
 import type { StepContext, Wake } from '#steps/context.ts'
 import { deliverBatch, findDestinations, letGo } from '#steps/deliver-batch.ts'
 import type { DirectoryKeeper } from '#steps/directory-keeper.ts'
-import { type DirectoryFiles, mirrorDirectory, readDirectoryFiles } from '#steps/refresh-directory.ts'
+import { type DirectoryFiles, mirrorDirectory, watchDirectoryFiles } from '#steps/refresh-directory.ts'
 import { tidyUp } from '#steps/tidy-up.ts'
 import { traceItems } from '#steps/trace-items.ts'
 import { type Loop, startLoop } from './loop.ts'
@@ -53,8 +53,15 @@ function startDelivering(ctx: StepContext): Loop {
   const woken = new Set<string>()
 
   async function serve(destination: string): Promise<void> {
+    let limit = batchLimit
     try {
-      while ((await deliverBatch(ctx, { destination, holder, limit: batchLimit })).kind === 'delivered') woken.delete(destination)
+      for (;;) {
+        const delivery = await deliverBatch(ctx, { destination, holder, limit })
+        if (delivery.kind === 'split') limit = delivery.size
+        else if (delivery.kind === 'delivered') limit = Math.min(limit * 2, batchLimit)
+        else return
+        woken.delete(destination)
+      }
     } catch (error) {
       ctx.log.error({ worker: 'deliver', peer: destination, err: error }, 'delivery failed and is tried again')
     } finally {
@@ -90,8 +97,9 @@ function followDirectory(
   { keeper, files, hints }: { keeper: DirectoryKeeper; files: DirectoryFiles; hints: Set<string> },
 ): () => Promise<boolean> {
   let nextMirrorAt = 0
+  const readFiles = watchDirectoryFiles(keeper, files)
   return async () => {
-    await readDirectoryFiles(keeper, files).catch((error: unknown) =>
+    await readFiles().catch((error: unknown) =>
       ctx.log.warn({ step: 'directory', err: error }, 'the directory files could not be used'),
     )
     const asked = [...hints]
