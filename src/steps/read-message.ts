@@ -89,16 +89,9 @@ async function checkHandoff(ctx: StepContext, message: Message): Promise<void> {
   if (item.id !== message.item || sender !== message.author || new Set(item.via).size !== item.via.length)
     throw new Rejection('schema_invalid')
   if (item.url === undefined ? item.statedCountry === undefined : !isCanonical(item.url)) throw new Rejection('schema_invalid')
-  if (!isMoment(report.receivedAt)) throw new Rejection('schema_invalid')
   if (report.origin !== item.via[0]) throw new Rejection('bad_origin')
   if (item.via.length > 1) await checkOrigin(ctx, { item: item.id, via: item.via, origin })
   checkResponsible(ctx, item)
-}
-
-/** A day that exists: the pattern alone lets 31 February through. */
-function isMoment(text: string): boolean {
-  const moment = new Date(text)
-  return !Number.isNaN(moment.getTime()) && moment.toISOString() === text
 }
 
 function isCanonical(url: string): boolean {
