@@ -48,6 +48,7 @@ export const errorCodes = {
   bad_evidence: { status: 500, title: 'The evidence does not verify' },
   bad_answer: { status: 500, title: 'The signed answer of a peer does not verify' },
   bad_receipt: { status: 500, title: 'The receipt does not verify' },
+  demo_failed: { status: 500, title: 'The demo cannot go on' },
 } as const satisfies Record<string, { status: number; title: string }>
 
 /** One of the stable codes. */
