@@ -16,6 +16,7 @@ LABEL org.opencontainers.image.title="crossline" \
       org.opencontainers.image.licenses="Apache-2.0"
 ENV NODE_ENV=production \
     DATA_DIR=/data \
+    LISTEN_HOST=0.0.0.0 \
     HEALTH_PORT=9464
 WORKDIR /app
 COPY --from=dependencies /app/node_modules ./node_modules
