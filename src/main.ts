@@ -13,12 +13,16 @@ function readVersion(): string {
   return manifest.version
 }
 
-/** Runs until SIGTERM or SIGINT; a second signal ends at once. */
+const impatienceMs = 1000
+
+/** Runs until SIGTERM or SIGINT; a second signal ends at once, unless it is the first one's echo (npm forwards what the terminal sent). */
 function untilStopped(): Promise<void> {
+  let firstAt = 0
   return new Promise((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.once(signal, () => {
-        process.once(signal, () => process.exit(1))
+      process.on(signal, () => {
+        if (firstAt > 0 && Date.now() - firstAt > impatienceMs) process.exit(1)
+        firstAt ||= Date.now()
         resolve()
       })
     }
@@ -169,11 +173,16 @@ program
   .option('--data <folder>', 'where the demo keeps its data', 'data/demo')
   .action(async (options: { once: boolean; json: boolean; data: string }) => {
     const { runDemo } = await import('#commands/demo.ts')
-    const demo = await runDemo(options)
-    if (!options.once) await untilStopped()
+    const abort = new AbortController()
+    const stopped = untilStopped().then(() => abort.abort())
+    const demo = await runDemo({ data: options.data, staysUp: !options.once, say, signal: abort.signal })
+    if (!options.once) {
+      say('The demo stays up until you press Ctrl-C.')
+      await stopped
+    }
     await demo.stop()
     if (options.json) say(JSON.stringify(demo.figures))
-    if (!demo.asExpected) process.exitCode = 1
+    if (!demo.figures.asExpected) process.exitCode = 1
   })
 
 try {
