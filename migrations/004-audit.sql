@@ -72,7 +72,7 @@ declare
   part text;
   from_day date;
 begin
-  if ahead < 0 or ahead > 120 then
+  if ahead is null or ahead < 0 or ahead > 120 then
     raise exception 'ahead must be 0 to 120 months';
   end if;
   perform pg_advisory_xact_lock(hashtext('crossline.audit_add_partitions'));
@@ -85,9 +85,11 @@ begin
       end if;
       execute format('create table crossline.%I partition of crossline.audit_entry for values from (%L) to (%L)', part,
         from_day::text || ' 00:00:00+00', (from_day + interval '1 month')::date::text || ' 00:00:00+00');
-      -- A statement trigger isn't inherited: without it a partition could be truncated by its own name.
+      -- Statement triggers aren't inherited: without them a partition could be truncated, or filled past the sealer, by its own name.
       execute format('create trigger audit_no_truncate before truncate on crossline.%I for each statement execute function crossline.refuse_change()', part);
+      execute format('create trigger audit_enqueue after insert on crossline.%I referencing new table as added for each statement execute function crossline.audit_enqueue()', part);
       execute format('alter table crossline.%I enable always trigger audit_no_truncate', part);
+      execute format('alter table crossline.%I enable always trigger audit_enqueue', part);
       execute format('alter table crossline.%I enable always trigger audit_no_change', part);
       made := made + 1;
     end if;
@@ -113,7 +115,6 @@ grant select on crossline.audit_entry to crossline_service, crossline_reader;
 -- Not id, not recorded_at, not leaf: the service can't choose them.
 grant insert (event, item_ref, item_seq, from_member, to_member, country, entry) on crossline.audit_entry to crossline_service;
 grant select, insert on crossline.audit_payload to crossline_service;
-grant select on crossline.audit_payload to crossline_reader;
 grant select, insert, update on crossline.audit_head to crossline_service;
 grant select on crossline.audit_pending to crossline_service;
 grant execute on function crossline.audit_add_partitions(integer) to crossline_service;

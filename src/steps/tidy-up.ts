@@ -1,11 +1,13 @@
-// Housekeeping: forgets proofs that can't be replayed any more, keeps partitions of the audit log ready, watches the directory's age.
+// Housekeeping: forgets proofs that can't be replayed any more, keeps partitions of the audit log ready and records them, watches the directory's age.
 import { addAuditPartitions } from '#storage/audit-store.ts'
 import { forgetExpiredProofs } from '#storage/peer-store.ts'
 import type { StepContext } from './context.ts'
+import { recordMigrations } from './record-migrations.ts'
 
 export async function tidyUp(ctx: StepContext): Promise<boolean> {
   await forgetExpiredProofs(ctx.db, ctx.now())
   await addAuditPartitions(ctx.db, 3)
+  await recordMigrations(ctx)
   const age = ctx.directoryAge()
   if (age !== 'fresh')
     ctx.log.error(

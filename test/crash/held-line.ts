@@ -52,8 +52,12 @@ export async function openHeldLine(t: Teardown, { port, target }: { port: number
   const line: HeldLine = {
     port,
     target,
-    holdRequests: () => void (holding.requests = true),
-    holdAnswers: () => void (holding.answers = true),
+    holdRequests: () => {
+      holding.requests = true
+    },
+    holdAnswers: () => {
+      holding.answers = true
+    },
     pass: () => {
       holding.requests = false
       holding.answers = false
