@@ -42,6 +42,8 @@ export interface Node {
 export interface NodeOverrides {
   now?: () => Date
   log?: Logger
+  /** Most that one call to a peer may take, milliseconds. */
+  peerWaitMs?: number
 }
 
 const migrationsFolder = join(import.meta.dirname, '..', 'migrations')
@@ -49,13 +51,13 @@ const minNodeVersion = [26, 12, 1]
 
 /** Starts a node. On any failure what was started is stopped again, in the opposite order. */
 export async function startNode(config: Config, overrides: NodeOverrides = {}): Promise<Node> {
-  const log = overrides.log ?? createLogger({ level: config.logLevel })
+  const { now = () => new Date(), log = createLogger({ level: config.logLevel }), peerWaitMs } = overrides
   const stops: (() => Promise<unknown> | unknown)[] = []
   const stop = async () => {
     for (const each of stops.splice(0).reverse()) await each()
   }
   try {
-    return await assemble({ config, log, now: overrides.now ?? (() => new Date()), stops, stop })
+    return await assemble({ config, log, now, peerWaitMs, stops, stop })
   } catch (error) {
     await stop().catch((stopError: unknown) => log.error({ err: stopError }, 'stopping after a failed start failed'))
     throw error
@@ -66,12 +68,13 @@ interface Assembly {
   config: Config
   log: Logger
   now: () => Date
+  peerWaitMs: number | undefined
   stops: (() => Promise<unknown> | unknown)[]
   stop: () => Promise<void>
 }
 
 async function assemble(assembly: Assembly): Promise<Node> {
-  const { config, log, now, stops, stop } = assembly
+  const { config, log, now, peerWaitMs, stops, stop } = assembly
   warnOfOldNode(log)
   const keys = await openKeys(config, log)
   const identity = await openIdentity(config)
@@ -88,7 +91,7 @@ async function assemble(assembly: Assembly): Promise<Node> {
     ...(config.dns.servers ? { servers: config.dns.servers } : {}),
     timeoutMs: config.dns.timeoutMs,
   })
-  const peers = createPeerClient(() => identity.tls)
+  const peers = createPeerClient(() => identity.tls, peerWaitMs === undefined ? {} : { maxWaitMs: peerWaitMs })
   stops.push(
     () => geo.close(),
     () => cdn.close(),

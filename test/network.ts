@@ -88,6 +88,8 @@ export interface NetworkOptions {
   routes?: DescribedRoute[]
   zone?: Zone
   now?: () => Date
+  /** Most that a call to a peer may take. */
+  peerWaitMs?: number
   env?: Record<string, string>
 }
 
@@ -208,7 +210,8 @@ async function prepareMember(t: Teardown, { id, countries }: Member, place: Plac
       return node
     },
     start: async () => {
-      node = await startNode(config, { log, ...(options.now ? { now: options.now } : {}) })
+      const { now, peerWaitMs } = options
+      node = await startNode(config, { log, ...(now ? { now } : {}), ...(peerWaitMs ? { peerWaitMs } : {}) })
     },
     stop,
     call: async (role, method, path, body, headers = {}) => {

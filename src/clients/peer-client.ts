@@ -39,7 +39,8 @@ export interface PeerClient {
 
 const pinMismatch = 'CROSSLINE_PIN'
 
-export function createPeerClient(tls: () => ClientTls): PeerClient {
+/** `maxWaitMs` bounds every call, whatever the call itself allows. */
+export function createPeerClient(tls: () => ClientTls, { maxWaitMs = 120_000 } = {}): PeerClient {
   let pools = new Map<string, Pool>()
 
   function poolFor({ url, fingerprints }: PeerCall): Pool {
@@ -52,7 +53,7 @@ export function createPeerClient(tls: () => ClientTls): PeerClient {
   }
 
   async function call(request: PeerCall): Promise<PeerAnswer> {
-    const timeout = AbortSignal.timeout(request.timeoutMs)
+    const timeout = AbortSignal.timeout(Math.min(request.timeoutMs, maxWaitMs))
     try {
       const { method, path, headers, body = null } = request
       const answer = await poolFor(request).request({ method, path, headers, body, signal: timeout })
