@@ -15,11 +15,11 @@ function readVersion(): string {
 
 const impatienceMs = 1000
 
-/** Runs until SIGTERM or SIGINT; a second signal ends at once, unless it is the first one's echo (npm forwards what the terminal sent). */
+/** Runs until SIGTERM, SIGINT or SIGHUP; a second signal ends at once, unless it is the first one's echo (npm forwards what the terminal sent). */
 function untilStopped(): Promise<void> {
   let firstAt = 0
   return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
       process.on(signal, () => {
         if (firstAt > 0 && Date.now() - firstAt > impatienceMs) process.exit(1)
         firstAt ||= Date.now()
@@ -175,6 +175,8 @@ program
     const { runDemo } = await import('#commands/demo.ts')
     const abort = new AbortController()
     const stopped = untilStopped().then(() => abort.abort())
+    // Whoever reads us has gone, as in `demo | head`: nothing may stay behind then either.
+    process.stdout.on('error', () => process.kill(process.pid, 'SIGTERM'))
     const demo = await runDemo({ data: options.data, staysUp: !options.once, say, signal: abort.signal })
     if (!options.once) {
       say('The demo stays up until you press Ctrl-C.')

@@ -170,14 +170,15 @@ async function openKeys(config: Config, log: Logger) {
   return deriveKeys(key)
 }
 
-interface Identity {
+export interface Identity {
   tls: TlsFiles
   signingKey: SigningKey
   /** base64url SHA-256 of our certificate. */
   fingerprint: string
 }
 
-async function openIdentity(config: Config): Promise<Identity> {
+/** Reads this node's certificate and keys. Throws `invalid_config` or `broken_file`. */
+export async function openIdentity(config: Config): Promise<Identity> {
   const [ca, cert, key, signingKey] = await Promise.all([
     readPem(config.tls.authorities, 'TLS_CA'),
     readPem(config.tls.certificate, 'TLS_CERT'),
@@ -217,15 +218,24 @@ async function openEmbedded(config: Config, { log, stops }: Pick<Assembly, 'log'
   return ensureDatabase(server.adminUrl, `crossline_${config.member.replaceAll('-', '_')}`)
 }
 
-async function openKeeper(
-  config: Config,
-  parts: { db: Database; now: () => Date; log: Logger; onChange: (held: HeldDirectory) => void },
-): Promise<DirectoryKeeper> {
-  const { pins, root } = config.directory
-  const trusted = pins.length > 0 ? pins : root === undefined ? [] : [digest(await readFile(root).catch(() => Buffer.alloc(0)))]
-  const keeper = await openDirectoryKeeper({ ...parts, pins: [...trusted, ...(await heldPins(parts.db))] })
+interface KeeperNeeds {
+  db: Database
+  now: () => Date
+  log: Logger
+  onChange: (held: HeldDirectory) => void
+}
+
+async function openKeeper(config: Config, needs: KeeperNeeds): Promise<DirectoryKeeper> {
+  const keeper = await openHeldDirectory(config, needs)
   await readDirectoryFiles(keeper, config.directory)
   return keeper
+}
+
+/** What the database holds, verified from the trusted root on; the operator's files are not looked at and nothing is written. */
+export async function openHeldDirectory({ directory }: Config, needs: KeeperNeeds): Promise<DirectoryKeeper> {
+  const { pins, root } = directory
+  const trusted = pins.length > 0 ? pins : root === undefined ? [] : [digest(await readFile(root).catch(() => Buffer.alloc(0)))]
+  return openDirectoryKeeper({ ...needs, pins: [...trusted, ...(await heldPins(needs.db))] })
 }
 
 /** The first root that this node ever trusted stays its anchor when ROOT_FILE moves on to later ones. */

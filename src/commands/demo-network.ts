@@ -206,7 +206,7 @@ function describeEnvironment({ folder, certs, dnsAddress }: Place, id: string, p
 }
 
 function renderEnvironment(env: Record<string, string>): string {
-  const lines = Object.entries(env).map(([name, value]) => `${name}="${value}"`)
+  const lines = Object.entries(env).map(([name, value]) => `${name}='${value}'`)
   return `# Settings of this node, written anew at each start of the demo.\n${lines.join('\n')}\n`
 }
 

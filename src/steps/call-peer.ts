@@ -7,6 +7,12 @@ import { CrosslineError } from '#errors.ts'
 import type { Member } from '#schema/directory.ts'
 import type { StepContext } from './context.ts'
 
+/** As much of a step's context as a call needs: no database, so that the doctor can call while there is none. */
+export type CallingContext = Pick<
+  StepContext,
+  'self' | 'signingKey' | 'certificateFingerprint' | 'directory' | 'directoryAge' | 'peers' | 'now'
+>
+
 export interface OutboundCall {
   member: string
   method: 'GET' | 'POST'
@@ -28,7 +34,7 @@ export type CallResult =
 
 const maxAnswerBytes = 8 * 1024 * 1024
 
-export async function callPeer(ctx: StepContext, call: OutboundCall): Promise<CallResult> {
+export async function callPeer(ctx: CallingContext, call: OutboundCall): Promise<CallResult> {
   const peer = ctx.directory().findMember(call.member)
   const endpoint = peer?.endpoints.find(({ use }) => use === 'federation')
   if (!peer || !endpoint || !ctx.directory().mayExchange(ctx.self, peer.id))
@@ -54,7 +60,7 @@ export async function callPeer(ctx: StepContext, call: OutboundCall): Promise<Ca
 
 /** The proof of a call, fresh: a jti is used once. `batch` is there on /batches only. */
 export function proveCall(
-  ctx: StepContext,
+  ctx: CallingContext,
   call: Pick<OutboundCall, 'member' | 'method' | 'path' | 'body'> & { batch?: { root: string; size: number } },
 ): Promise<string> {
   const directory = ctx.directory()
@@ -82,7 +88,7 @@ interface Refusal {
   proof: string
 }
 
-async function readRefusal(ctx: StepContext, { peer, status, headers, proof }: Refusal): Promise<CallResult> {
+async function readRefusal(ctx: CallingContext, { peer, status, headers, proof }: Refusal): Promise<CallResult> {
   try {
     const claims = await verifyError(headers['crossline-error'], {
       issuer: peer,

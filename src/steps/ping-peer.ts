@@ -3,12 +3,11 @@ import { randomBytes } from 'node:crypto'
 import { verifyPong } from '#crypto/pong.ts'
 import { parseStrictObject } from '#domain/strict-json.ts'
 import { CrosslineError } from '#errors.ts'
-import { type CallResult, callPeer } from './call-peer.ts'
-import type { StepContext } from './context.ts'
+import { type CallingContext, type CallResult, callPeer } from './call-peer.ts'
 
 export type PingResult = Exclude<CallResult, { kind: 'answered' }> | { kind: 'answered'; skewS: number }
 
-export async function pingPeer(ctx: StepContext, member: string): Promise<PingResult> {
+export async function pingPeer(ctx: CallingContext, member: string): Promise<PingResult> {
   const nonce = randomBytes(16).toString('base64url')
   const answer = await callPeer(ctx, {
     member,
