@@ -1,4 +1,4 @@
-// Housekeeping: forgets proofs that can't be replayed any more, keeps partitions of the audit log ready and records them, watches the directory's age.
+// Housekeeping: forgets proofs that can no longer be replayed, makes and records partitions of the audit log, watches the directory's age.
 import { addAuditPartitions } from '#storage/audit-store.ts'
 import { forgetExpiredProofs } from '#storage/peer-store.ts'
 import type { StepContext } from './context.ts'

@@ -1,0 +1,514 @@
+-- The end state of the migrations in this folder, for reading: what a database of this version holds.
+-- Written by `npm run docs` from the catalogue of a migrated PostgreSQL 18, compared by a test. Never run, never edited.
+-- The monthly partitions of audit_entry are left out: they depend on the day. Each has these triggers of its own:
+--   CREATE TRIGGER audit_enqueue AFTER INSERT ON crossline.audit_entry_YYYY_MM REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION crossline.audit_enqueue() (always)
+--   CREATE TRIGGER audit_no_change BEFORE DELETE OR UPDATE ON crossline.audit_entry_YYYY_MM FOR EACH ROW EXECUTE FUNCTION crossline.refuse_change() (always)
+--   CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON crossline.audit_entry_YYYY_MM FOR EACH STATEMENT EXECUTE FUNCTION crossline.refuse_change() (always)
+
+-- Schemas
+create schema crossline; -- owner: crossline_owner
+create schema crossline_guard; -- owner: the superuser that migrates
+
+-- Tables
+
+create table crossline.action (
+  id uuid not null,
+  item_id uuid not null,
+  "position" bigint not null generated always as identity,
+  member text not null,
+  action text not null,
+  record jsonb not null,
+  constraint action_item_id_action_key UNIQUE (item_id, action),
+  constraint action_item_id_fkey FOREIGN KEY (item_id) REFERENCES crossline.item(id),
+  constraint action_pkey PRIMARY KEY (id)
+);
+
+create table crossline.api_client (
+  fingerprint text not null,
+  role text not null,
+  name text not null,
+  countries text[] not null default '{}'::text[],
+  network_wide boolean not null default false,
+  added_at timestamp with time zone not null default now(),
+  revoked_at timestamp with time zone,
+  constraint api_client_fingerprint_check CHECK ((fingerprint ~ '^[A-Za-z0-9_-]{43}$'::text)),
+  constraint api_client_pkey PRIMARY KEY (fingerprint),
+  constraint api_client_role_check CHECK ((role = ANY (ARRAY['hotline'::text, 'liaison'::text, 'operator'::text])))
+);
+
+create table crossline.assessment (
+  id uuid not null,
+  item_id uuid not null,
+  "position" bigint not null generated always as identity,
+  member text not null,
+  record jsonb not null,
+  constraint assessment_item_id_fkey FOREIGN KEY (item_id) REFERENCES crossline.item(id),
+  constraint assessment_pkey PRIMARY KEY (id)
+);
+
+create table crossline.audit_entry (
+  id bigint not null generated always as identity,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  event text not null,
+  item_ref bytea not null,
+  item_seq integer not null,
+  from_member text,
+  to_member text,
+  country text,
+  entry bytea not null,
+  leaf bytea generated always as (sha256(('\x00'::bytea || entry))) stored,
+  constraint audit_entry_item_ref_check CHECK ((length(item_ref) = 32)),
+  constraint audit_entry_item_seq_check CHECK ((item_seq >= 1)),
+  constraint audit_entry_pkey PRIMARY KEY (id, recorded_at)
+) partition by RANGE (recorded_at);
+alter table crossline.audit_entry enable row level security;
+
+create table crossline.audit_head (
+  item_ref bytea not null,
+  n integer not null,
+  leaf bytea not null,
+  constraint audit_head_pkey PRIMARY KEY (item_ref)
+) with (fillfactor=70);
+
+create table crossline.audit_payload (
+  entry_id bigint not null,
+  subject uuid not null,
+  sealed bytea not null,
+  constraint audit_payload_pkey PRIMARY KEY (entry_id)
+);
+
+create table crossline.audit_pending (
+  id bigint not null,
+  leaf bytea not null,
+  constraint audit_pending_pkey PRIMARY KEY (id)
+);
+
+create table crossline.directory_conflict (
+  id bigint not null generated always as identity,
+  kind text not null,
+  number bigint not null,
+  held_hash text not null,
+  other_hash text not null,
+  other_bytes bytea not null,
+  received_from text not null,
+  recorded_at timestamp with time zone not null default now(),
+  constraint directory_conflict_kind_number_other_hash_key UNIQUE (kind, number, other_hash),
+  constraint directory_conflict_pkey PRIMARY KEY (id)
+);
+
+create table crossline.directory_document (
+  kind text not null,
+  number bigint not null,
+  hash text not null,
+  bytes bytea not null,
+  received_from text not null,
+  stored_at timestamp with time zone not null default now(),
+  constraint directory_document_kind_check CHECK ((kind = ANY (ARRAY['root'::text, 'directory'::text]))),
+  constraint directory_document_pkey PRIMARY KEY (kind, number)
+);
+
+create table crossline.idempotency (
+  client text not null,
+  key text not null,
+  request_digest bytea not null,
+  resource uuid not null,
+  created_at timestamp with time zone not null default now(),
+  constraint idempotency_pkey PRIMARY KEY (client, key)
+);
+
+create table crossline.inbound_batch (
+  sender text not null,
+  id uuid not null,
+  root bytea not null,
+  size integer not null,
+  leaves bytea not null,
+  proof text not null,
+  receipt text not null,
+  stored_at timestamp with time zone not null default now(),
+  constraint inbound_batch_check CHECK ((length(leaves) = (size * 32))),
+  constraint inbound_batch_pkey PRIMARY KEY (sender, id)
+);
+
+create table crossline.item (
+  id uuid not null,
+  report_id uuid not null,
+  "position" integer not null,
+  content_type text not null,
+  is_source boolean not null,
+  url_key bytea,
+  state text not null,
+  outcome text,
+  refusal text,
+  owner text not null,
+  handed_by text,
+  handed_to text,
+  via text[] not null,
+  hosting_country text,
+  assigned_country text,
+  route_rule text,
+  route_flags text[] not null default '{}'::text[],
+  trace_due_at timestamp with time zone not null default now(),
+  trace_attempts integer not null default 0,
+  state_seq bigint not null default nextval('crossline.state_seq'::regclass),
+  changed_at timestamp with time zone not null default now(),
+  created_at timestamp with time zone not null default now(),
+  constraint item_assigned_country_check CHECK ((assigned_country ~ '^[A-Z]{2}$'::text)),
+  constraint item_check CHECK (((state = 'closed'::text) = (outcome IS NOT NULL))),
+  constraint item_check1 CHECK (((state = 'refused'::text) = (refusal IS NOT NULL))),
+  constraint item_hosting_country_check CHECK ((hosting_country ~ '^[A-Z]{2}$'::text)),
+  constraint item_outcome_check CHECK ((outcome = ANY (ARRAY['removed'::text, 'unavailable'::text, 'not_illegal'::text, 'duplicate'::text, 'withdrawn'::text, 'expired'::text]))),
+  constraint item_pkey PRIMARY KEY (id),
+  constraint item_report_id_fkey FOREIGN KEY (report_id) REFERENCES crossline.report(id),
+  constraint item_state_check CHECK ((state = ANY (ARRAY['received'::text, 'traced'::text, 'routed'::text, 'sent'::text, 'delivered'::text, 'accepted'::text, 'assessed'::text, 'closed'::text, 'needs_review'::text, 'orphaned'::text, 'untraceable'::text, 'refused'::text, 'on_hold'::text, 'reopened'::text])))
+) with (fillfactor=80);
+
+create table crossline.item_content (
+  item_id uuid not null,
+  sealed bytea,
+  evidence bytea,
+  owner_reference bytea,
+  constraint item_content_pkey PRIMARY KEY (item_id)
+);
+
+create table crossline.kysely_migration (
+  name character varying(255) not null,
+  "timestamp" character varying(255) not null,
+  constraint kysely_migration_pkey PRIMARY KEY (name)
+);
+
+create table crossline.kysely_migration_lock (
+  id character varying(255) not null,
+  is_locked integer not null default 0,
+  constraint kysely_migration_lock_pkey PRIMARY KEY (id)
+);
+
+create table crossline.message (
+  author text not null,
+  id uuid not null,
+  leaf bytea not null,
+  item_id uuid not null,
+  kind text not null,
+  receiver text not null,
+  sealed bytea,
+  inbound_batch uuid,
+  inbound_index integer,
+  stored_at timestamp with time zone not null default now(),
+  constraint message_leaf_check CHECK ((length(leaf) = 32)),
+  constraint message_pkey PRIMARY KEY (author, id)
+);
+
+create table crossline.migration_window (
+  id bigint not null generated always as identity,
+  name text not null,
+  digest bytea,
+  xid xid8 not null default pg_current_xact_id(),
+  opened_at timestamp with time zone not null default clock_timestamp(),
+  constraint migration_window_pkey PRIMARY KEY (id)
+);
+
+create table crossline.migration_window_record (
+  window_id bigint not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint migration_window_record_pkey PRIMARY KEY (window_id),
+  constraint migration_window_record_window_id_fkey FOREIGN KEY (window_id) REFERENCES crossline.migration_window(id)
+);
+
+create table crossline.outbound_batch (
+  id uuid not null,
+  destination text not null,
+  root bytea not null,
+  size integer not null,
+  leaves bytea not null,
+  seqs bigint[] not null,
+  proofs text[] not null default '{}'::text[],
+  trace text not null,
+  cut_at timestamp with time zone not null default now(),
+  receipt text,
+  receipted_at timestamp with time zone,
+  withdrawn_at timestamp with time zone,
+  constraint outbound_batch_check CHECK ((length(leaves) = (size * 32))),
+  constraint outbound_batch_pkey PRIMARY KEY (id),
+  constraint outbound_batch_size_check CHECK (((size >= 1) AND (size <= 1000)))
+);
+
+create table crossline.outbox (
+  seq bigint not null generated always as identity,
+  destination text not null,
+  author text not null,
+  message_id uuid not null,
+  item_id uuid not null,
+  kind text not null,
+  bytes integer not null,
+  batch_id uuid,
+  batch_index integer,
+  constraint outbox_pkey PRIMARY KEY (seq)
+);
+
+create table crossline.peer (
+  member text not null,
+  failures integer not null default 0,
+  failing_since timestamp with time zone,
+  retry_at timestamp with time zone not null default now(),
+  probing boolean not null default false,
+  last_error text,
+  held_reason text,
+  lease_holder uuid,
+  lease_until timestamp with time zone,
+  last_receipt_given text,
+  last_receipt_taken text,
+  directory_version bigint,
+  heard_at timestamp with time zone,
+  constraint peer_pkey PRIMARY KEY (member)
+) with (fillfactor=70);
+
+create table crossline.quarantine (
+  id bigint not null generated always as identity,
+  destination text not null,
+  message_id uuid not null,
+  item_id uuid not null,
+  code text not null,
+  quarantined_at timestamp with time zone not null default now(),
+  resolved_at timestamp with time zone,
+  constraint quarantine_pkey PRIMARY KEY (id)
+);
+
+create table crossline.report (
+  id uuid not null,
+  origin text not null,
+  received_at timestamp with time zone not null,
+  source text not null,
+  source_item uuid,
+  site_type text not null,
+  commerciality text not null,
+  payment_methods text[] not null,
+  handling text not null,
+  sealed bytea,
+  content_digest bytea not null,
+  created_at timestamp with time zone not null default now(),
+  constraint report_origin_check CHECK ((origin ~ '^[a-z0-9-]{2,40}$'::text)),
+  constraint report_pkey PRIMARY KEY (id)
+);
+
+create table crossline.security_event (
+  minute timestamp with time zone not null,
+  fingerprint text not null,
+  member text not null,
+  code text not null,
+  count bigint not null default 1,
+  trace text not null,
+  constraint security_event_pkey PRIMARY KEY (minute, fingerprint, code)
+);
+
+create table crossline.seen_proof (
+  issuer text not null,
+  jti text not null,
+  expires_at timestamp with time zone not null,
+  constraint seen_proof_pkey PRIMARY KEY (issuer, jti)
+);
+
+create table crossline.subject_key (
+  subject uuid not null,
+  wrapped bytea not null,
+  constraint subject_key_pkey PRIMARY KEY (subject)
+);
+
+-- Sequences
+create sequence crossline.state_seq;
+
+-- Indexes
+CREATE INDEX assessment_item ON crossline.assessment USING btree (item_id, "position");
+CREATE INDEX audit_entry_item ON ONLY crossline.audit_entry USING btree (item_ref, item_seq);
+CREATE INDEX audit_entry_time ON ONLY crossline.audit_entry USING btree (recorded_at);
+CREATE INDEX item_queue ON crossline.item USING btree (state, state_seq);
+CREATE INDEX item_report ON crossline.item USING btree (report_id, "position");
+CREATE INDEX item_url_key ON crossline.item USING btree (url_key);
+CREATE INDEX message_item ON crossline.message USING btree (item_id);
+CREATE INDEX outbox_message ON crossline.outbox USING btree (message_id);
+CREATE INDEX outbox_waiting ON crossline.outbox USING btree (destination, seq) WHERE (batch_id IS NULL);
+CREATE INDEX seen_proof_expiry ON crossline.seen_proof USING btree (expires_at);
+CREATE UNIQUE INDEX action_final ON crossline.action USING btree (item_id) WHERE (action = ANY (ARRAY['removed'::text, 'unavailable'::text, 'not_illegal'::text]));
+CREATE UNIQUE INDEX outbound_in_flight ON crossline.outbound_batch USING btree (destination) WHERE ((receipt IS NULL) AND (withdrawn_at IS NULL));
+
+-- Functions
+
+CREATE OR REPLACE FUNCTION crossline.audit_add_partitions(ahead integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'crossline', 'pg_temp'
+AS $function$
+declare
+  first date := date_trunc('month', now() at time zone 'UTC')::date;
+  made integer := 0;
+  part text;
+  from_day date;
+begin
+  if ahead is null or ahead < 0 or ahead > 120 then
+    raise exception 'ahead must be 0 to 120 months';
+  end if;
+  perform pg_advisory_xact_lock(hashtext('crossline.audit_add_partitions'));
+  for k in 0..ahead loop
+    from_day := (first + make_interval(months => k))::date;
+    part := 'audit_entry_' || to_char(from_day, 'YYYY_MM');
+    if to_regclass('crossline.' || part) is null then
+      if made = 0 then
+        insert into migration_window (name) values ('audit partitions');
+      end if;
+      execute format('create table crossline.%I partition of crossline.audit_entry for values from (%L) to (%L)', part,
+        from_day::text || ' 00:00:00+00', (from_day + interval '1 month')::date::text || ' 00:00:00+00');
+      -- Statement triggers aren't inherited: without them a partition could be truncated, or filled past the sealer, by its own name.
+      execute format('create trigger audit_no_truncate before truncate on crossline.%I for each statement execute function crossline.refuse_change()', part);
+      execute format('create trigger audit_enqueue after insert on crossline.%I referencing new table as added for each statement execute function crossline.audit_enqueue()', part);
+      execute format('alter table crossline.%I enable always trigger audit_no_truncate', part);
+      execute format('alter table crossline.%I enable always trigger audit_enqueue', part);
+      execute format('alter table crossline.%I enable always trigger audit_no_change', part);
+      made := made + 1;
+    end if;
+  end loop;
+  return made;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION crossline.audit_enqueue()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'crossline', 'pg_temp'
+AS $function$
+begin
+  insert into audit_pending (id, leaf) select id, leaf from added;
+  return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION crossline.refuse_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'crossline', 'pg_temp'
+AS $function$
+begin
+  raise exception 'append-only: % on % is refused', tg_op, tg_table_name using errcode = 'insufficient_privilege';
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION crossline_guard.refuse_ddl()
+ RETURNS event_trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  touched text;
+begin
+  if tg_event = 'sql_drop' then
+    -- Triggers, policies and rules have no schema of their own, but the name of their table in their address.
+    select object_identity into touched from pg_event_trigger_dropped_objects()
+      where address_names[1] in ('crossline', 'crossline_guard') or schema_name in ('crossline', 'crossline_guard') limit 1;
+  elsif tg_tag in ('GRANT', 'REVOKE', 'ALTER DEFAULT PRIVILEGES') then
+    -- The command does not say what it changed: look for rows of the catalogue that this transaction wrote.
+    select 'rights' into touched where exists (select from pg_namespace where nspname in ('crossline', 'crossline_guard') and age(xmin) <= 0)
+      or exists (select from pg_class where relowner = 'crossline_owner'::regrole and age(xmin) <= 0)
+      or exists (select from pg_class c join pg_attribute a on a.attrelid = c.oid where c.relowner = 'crossline_owner'::regrole and age(a.xmin) <= 0)
+      or exists (select from pg_proc where proowner = 'crossline_owner'::regrole and age(xmin) <= 0)
+      or exists (select from pg_default_acl where defaclrole = 'crossline_owner'::regrole and age(xmin) <= 0);
+  elsif tg_tag <> 'REINDEX' then
+    -- By the owner too: what was moved to another schema is still ours.
+    select coalesce(object_identity, tg_tag) into touched from pg_event_trigger_ddl_commands()
+      where schema_name in ('crossline', 'crossline_guard')
+        or (pg_identify_object_as_address(classid, objid, objsubid)).object_names[1] in ('crossline', 'crossline_guard')
+        or exists (select from pg_class where classid = 'pg_class'::regclass and oid = objid and relowner = 'crossline_owner'::regrole) limit 1;
+    if not exists (select from pg_namespace where nspname = 'crossline' and nspowner = 'crossline_owner'::regrole) then
+      touched := 'crossline';
+    end if;
+  end if;
+  if touched is null then
+    return;
+  end if;
+  if to_regclass('crossline.migration_window') is not null then
+    if exists (select from crossline.migration_window where xid = pg_current_xact_id()) then
+      return;
+    end if;
+  end if;
+  raise exception 'outside a migration window: % is refused', tg_tag using errcode = 'insufficient_privilege';
+end $function$
+;
+
+-- Triggers
+CREATE EVENT TRIGGER crossline_ddl ON ddl_command_end EXECUTE FUNCTION crossline_guard.refuse_ddl(); -- always
+CREATE EVENT TRIGGER crossline_drop ON sql_drop EXECUTE FUNCTION crossline_guard.refuse_ddl(); -- always
+CREATE TRIGGER audit_enqueue AFTER INSERT ON crossline.audit_entry REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION crossline.audit_enqueue(); -- always
+CREATE TRIGGER audit_no_change BEFORE DELETE OR UPDATE ON crossline.audit_entry FOR EACH ROW EXECUTE FUNCTION crossline.refuse_change(); -- always
+CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON crossline.audit_entry FOR EACH STATEMENT EXECUTE FUNCTION crossline.refuse_change(); -- always
+CREATE TRIGGER window_no_change BEFORE DELETE OR UPDATE ON crossline.migration_window FOR EACH ROW EXECUTE FUNCTION crossline.refuse_change(); -- always
+CREATE TRIGGER window_no_truncate BEFORE TRUNCATE ON crossline.migration_window FOR EACH STATEMENT EXECUTE FUNCTION crossline.refuse_change(); -- always
+
+-- Policies
+CREATE POLICY liaison_scope ON crossline.audit_entry FOR SELECT TO crossline_reader USING (((current_setting('crossline.network_wide'::text, true) = 'on'::text) OR (country = ANY (string_to_array(current_setting('crossline.countries'::text, true), ','::text))) OR (from_member = ANY (string_to_array(current_setting('crossline.members'::text, true), ','::text))) OR (to_member = ANY (string_to_array(current_setting('crossline.members'::text, true), ','::text)))));
+CREATE POLICY service_all ON crossline.audit_entry FOR ALL TO crossline_service USING (true) WITH CHECK (true);
+
+-- Rights
+grant crossline_reader to crossline_service;
+grant delete, insert, select on table crossline.idempotency to crossline_service;
+grant delete, insert, select on table crossline.seen_proof to crossline_service;
+grant execute on function crossline.audit_add_partitions(integer) to crossline_service;
+grant insert on table crossline.audit_entry (country) to crossline_service;
+grant insert on table crossline.audit_entry (entry) to crossline_service;
+grant insert on table crossline.audit_entry (event) to crossline_service;
+grant insert on table crossline.audit_entry (from_member) to crossline_service;
+grant insert on table crossline.audit_entry (item_ref) to crossline_service;
+grant insert on table crossline.audit_entry (item_seq) to crossline_service;
+grant insert on table crossline.audit_entry (to_member) to crossline_service;
+grant insert on table crossline.migration_window_record (window_id) to crossline_service;
+grant insert, select on table crossline.action to crossline_service;
+grant insert, select on table crossline.api_client to crossline_service;
+grant insert, select on table crossline.assessment to crossline_service;
+grant insert, select on table crossline.audit_payload to crossline_service;
+grant insert, select on table crossline.directory_conflict to crossline_service;
+grant insert, select on table crossline.directory_document to crossline_service;
+grant insert, select on table crossline.inbound_batch to crossline_service;
+grant insert, select on table crossline.item to crossline_service;
+grant insert, select on table crossline.item_content to crossline_service;
+grant insert, select on table crossline.message to crossline_service;
+grant insert, select on table crossline.outbound_batch to crossline_service;
+grant insert, select on table crossline.outbox to crossline_service;
+grant insert, select on table crossline.quarantine to crossline_service;
+grant insert, select on table crossline.report to crossline_service;
+grant insert, select on table crossline.security_event to crossline_service;
+grant insert, select on table crossline.subject_key to crossline_service;
+grant insert, select, update on table crossline.audit_head to crossline_service;
+grant insert, select, update on table crossline.peer to crossline_service;
+grant select on table crossline.audit_entry to crossline_reader;
+grant select on table crossline.audit_entry to crossline_service;
+grant select on table crossline.audit_pending to crossline_service;
+grant select on table crossline.kysely_migration to crossline_service;
+grant select on table crossline.migration_window to crossline_service;
+grant select on table crossline.migration_window_record to crossline_service;
+grant update on table crossline.api_client (revoked_at) to crossline_service;
+grant update on table crossline.item (assigned_country) to crossline_service;
+grant update on table crossline.item (changed_at) to crossline_service;
+grant update on table crossline.item (handed_by) to crossline_service;
+grant update on table crossline.item (handed_to) to crossline_service;
+grant update on table crossline.item (hosting_country) to crossline_service;
+grant update on table crossline.item (outcome) to crossline_service;
+grant update on table crossline.item (owner) to crossline_service;
+grant update on table crossline.item (refusal) to crossline_service;
+grant update on table crossline.item (route_flags) to crossline_service;
+grant update on table crossline.item (route_rule) to crossline_service;
+grant update on table crossline.item (state) to crossline_service;
+grant update on table crossline.item (state_seq) to crossline_service;
+grant update on table crossline.item (trace_attempts) to crossline_service;
+grant update on table crossline.item (trace_due_at) to crossline_service;
+grant update on table crossline.item (via) to crossline_service;
+grant update on table crossline.item_content (evidence) to crossline_service;
+grant update on table crossline.item_content (owner_reference) to crossline_service;
+grant update on table crossline.outbound_batch (proofs) to crossline_service;
+grant update on table crossline.outbound_batch (receipt) to crossline_service;
+grant update on table crossline.outbound_batch (receipted_at) to crossline_service;
+grant update on table crossline.outbound_batch (withdrawn_at) to crossline_service;
+grant update on table crossline.outbox (batch_id) to crossline_service;
+grant update on table crossline.outbox (batch_index) to crossline_service;
+grant update on table crossline.quarantine (resolved_at) to crossline_service;
+grant update on table crossline.security_event (count) to crossline_service;
+grant usage on schema crossline to crossline_eraser;
+grant usage on schema crossline to crossline_reader;
+grant usage on schema crossline to crossline_service;
+grant usage on sequence crossline.state_seq to crossline_service;
