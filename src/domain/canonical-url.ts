@@ -53,17 +53,18 @@ function refuseWhatParsersRepair(input: string): void {
   if (authority === undefined) throw refused('The URL does not start with http://, https:// or ftp:// and a host.')
   if (authority.includes('@')) throw refused('User name and password belong into accessCredentials, not into the URL.')
   // Parsers turn a backslash before the query into a slash, so host and path would not be the ones that stand there.
-  if (/^[^?#]*\\/.test(input)) throw refused('The URL holds a backslash.')
+  if (input.includes('\\') && /^[^?#]*\\/.test(input)) throw refused('The URL holds a backslash.')
 }
 
 function parseUrl(input: string): URL {
-  if (!URL.canParse(input)) throw refused('The URL cannot be parsed.')
-  return new URL(input)
+  const parsed = URL.parse(input)
+  if (!parsed) throw refused('The URL cannot be parsed.')
+  return parsed
 }
 
 /** The query with its question mark; an empty query is kept, because a server may tell it from none. */
 function query(parsed: URL): string {
-  if (parsed.search !== '') return parsed.search
+  if (parsed.search !== '' || !parsed.href.includes('?')) return parsed.search
   parsed.hash = ''
   return parsed.href.endsWith('?') ? '?' : ''
 }

@@ -36,8 +36,24 @@ export interface NewEntry {
 }
 
 /** Keyed pseudonym of an item, report or query. */
-export function subjectRef(ctx: Pick<StepContext, 'keys'>, subject: string): Buffer {
-  return keyedHash(ctx.keys.itemRef, subject)
+export function subjectRef({ keys }: Pick<StepContext, 'keys'>, subject: string): Buffer {
+  const known = knownRefs(keys)
+  const held = known.get(subject)
+  if (held) return held
+  const ref = keyedHash(keys.itemRef, subject)
+  if (known.size >= maxKnownRefs) known.clear()
+  known.set(subject, ref)
+  return ref
+}
+
+// An item gets its entries within seconds, one after the other: its pseudonym is worked out once.
+const maxKnownRefs = 20_000
+const refsByKeys = new WeakMap<StepContext['keys'], Map<string, Buffer>>()
+
+function knownRefs(keys: StepContext['keys']): Map<string, Buffer> {
+  const known = refsByKeys.get(keys) ?? new Map<string, Buffer>()
+  refsByKeys.set(keys, known)
+  return known
 }
 
 /** Appends entries in the order given. Throws `audit_unavailable` if they can't be written: then nothing of the transaction may stand. */

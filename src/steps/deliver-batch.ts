@@ -26,7 +26,7 @@ import {
   recordPeerSuccess,
   releasePeers,
 } from '#storage/peer-store.ts'
-import { findHostingCountries, moveItems, type Trx } from '#storage/report-store.ts'
+import { moveItems, type Trx } from '#storage/report-store.ts'
 import { appendAudit } from './append-audit.ts'
 import { type CallResult, callPeer, proveCall } from './call-peer.ts'
 import type { StepContext } from './context.ts'
@@ -158,7 +158,6 @@ async function recordSent(
     handoffs.map((message) => message.item_id),
     { from: ['routed'], to: 'sent' },
   )
-  const countries = await findHostingCountries(trx, [...moved])
   await appendAudit(
     ctx,
     trx,
@@ -169,7 +168,7 @@ async function recordSent(
         subject: batch.keys.get(message.message_id) as SubjectKey,
         from: ctx.self,
         to: destination,
-        country: countries.get(message.item_id),
+        country: moved.get(message.item_id),
         actor: { kind: 'node' as const },
         payload: {
           item: { id: message.item_id },

@@ -56,7 +56,7 @@ async function settleItems(ctx: StepContext, trx: Trx, { destination, batch, rec
   })
   const refused = new Set(rejected.map(({ message }) => message.message_id))
   const stored = batch.messages.filter((message) => message.kind === 'handoff' && !refused.has(message.message_id))
-  await moveItems(
+  const moved = await moveItems(
     trx,
     stored.map((message) => message.item_id),
     { from: ['sent'], to: 'delivered', owner: destination },
@@ -65,10 +65,8 @@ async function settleItems(ctx: StepContext, trx: Trx, { destination, batch, rec
   const handoffs = batch.messages.flatMap((message, index) =>
     message.kind === 'handoff' ? [{ message, exception: exceptions.get(index) }] : [],
   )
-  const countries = await findHostingCountries(
-    trx,
-    handoffs.map(({ message }) => message.item_id),
-  )
+  const others = handoffs.map(({ message }) => message.item_id).filter((id) => !moved.has(id))
+  const countries = new Map([...moved, ...(await findHostingCountries(trx, others))])
   const peer = digest(receipt)
   await appendAudit(
     ctx,

@@ -215,26 +215,35 @@ export async function postponeTraces(db: Db, ids: readonly string[], dueAt: Date
   )
 }
 
-/** Moves items from one state to another; gives those that were in it. */
+/** Moves items from one state to another; gives those that were in it, with their hosting country. */
 export async function moveItems(
   trx: Trx,
   ids: readonly string[],
   change: { from: readonly string[]; to: string; owner?: string; flag?: string },
-): Promise<Set<string>> {
-  const changed = await sql<{ id: string }>`
+): Promise<Map<string, string | undefined>> {
+  const changed = await sql<HostedItem>`
     update item set state = ${change.to}, owner = coalesce(${change.owner ?? null}::text, owner), state_seq = nextval('state_seq'), changed_at = now(),
       route_flags = case when ${change.flag ?? null}::text is null then route_flags else array_append(route_flags, ${change.flag ?? null}::text) end
-    where id = any(${uuidArray(ids)}::uuid[]) and state = any(${textArray(change.from)}::text[]) returning id`.execute(trx)
-  return new Set(changed.rows.map((row) => row.id))
+    where id = any(${uuidArray(ids)}::uuid[]) and state = any(${textArray(change.from)}::text[]) returning id, hosting_country`.execute(
+    trx,
+  )
+  return toCountries(changed.rows)
 }
 
 /** Hosting country of each item: what decides which liaison sees an entry about it. */
 export async function findHostingCountries(db: Db, ids: readonly string[]): Promise<Map<string, string | undefined>> {
-  const found = await sql<{
-    id: string
-    hosting_country: string | null
-  }>`select id, hosting_country from item where id = any(${uuidArray(ids)}::uuid[])`.execute(db)
-  return new Map(found.rows.map((row) => [row.id, row.hosting_country ?? undefined]))
+  if (ids.length === 0) return new Map()
+  const found = await sql<HostedItem>`select id, hosting_country from item where id = any(${uuidArray(ids)}::uuid[])`.execute(db)
+  return toCountries(found.rows)
+}
+
+interface HostedItem {
+  id: string
+  hosting_country: string | null
+}
+
+function toCountries(rows: readonly HostedItem[]): Map<string, string | undefined> {
+  return new Map(rows.map((row) => [row.id, row.hosting_country ?? undefined]))
 }
 
 /** Changes one item whose row is locked. */
