@@ -18,7 +18,7 @@ t.test('a change of any kind shows in it', async (t) => {
   const changes = [
     'alter table crossline.item add column mine int',
     'alter table crossline.item alter column state drop not null',
-    'alter table crossline.item drop constraint item_refusal_check',
+    'alter table crossline.item drop constraint item_outcome_check',
     'drop index crossline.item_queue',
     'alter table crossline.audit_entry enable trigger audit_no_change',
     'drop policy liaison_scope on crossline.audit_entry',
