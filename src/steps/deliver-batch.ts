@@ -287,6 +287,9 @@ async function failDelivery(ctx: StepContext, { peer, failure, batch }: FailedDe
   const held = failure.kind === 'refused' && holding.has(code)
   if (failure.kind === 'refused')
     noteSecurityEvent(ctx, { member: peer.member, code: `answered_${code}`, trace: batch?.trace ?? '0'.repeat(32) })
+  // One of us may act on an old directory: it is looked for before the next try.
+  if (held)
+    ctx.directoryHint({ member: peer.member, version: ctx.directory().version, isConflict: false, trace: batch?.trace ?? '' })
   if (batch && failure.kind === 'refused' && splitting.has(code)) {
     if (batch.messages.length > 1) {
       await splitBatch(ctx, batch.id)

@@ -104,7 +104,8 @@ function followDirectory(
     )
     const asked = [...hints]
     hints.clear()
-    for (const member of asked) await mirrorDirectory(ctx, keeper, member)
+    // Who makes us look and then has none that verifies is not the last that we ask.
+    for (const member of asked) if (!(await mirrorDirectory(ctx, keeper, member))) nextMirrorAt = 0
     const now = ctx.now().getTime()
     if (now >= nextMirrorAt) {
       nextMirrorAt = now + keeper.current().document.refreshSeconds * 1000
