@@ -12,7 +12,9 @@ const bytes32 = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => B
 const digest = bytes32.map((bytes) => bytes.toString('base64url'))
 const member = fc.stringMatching(/^[a-z0-9-]{2,40}$/)
 // I-JSON: whole code points, integers below 2^53.
-const json = fc.jsonValue({ stringUnit: 'grapheme', noUnicodeString: false }).filter((value) => !/\d\.\d|e[+-]\d/i.test(JSON.stringify(value)))
+const json = fc
+  .jsonValue({ stringUnit: 'grapheme', noUnicodeString: false })
+  .filter((value) => !/\d\.\d|e[+-]\d/i.test(JSON.stringify(value)))
 const committed = fc.record({ salt: bytes32, value: json })
 const optional = <T>(values: fc.Arbitrary<T>) => fc.option(values, { nil: undefined })
 
@@ -53,10 +55,12 @@ function checkMembers(parsed: Entry, { at, from, to, prev, n, event, ref, peer }
 }
 
 function checkCommitments(parsed: Entry, actor: Committed, fields: Record<string, Committed>): void {
-  const open = ({ salt, value }: Committed) => hash('sha256', Buffer.concat([salt, Buffer.from(canonicalize(value) ?? '')]), 'base64url')
+  const open = ({ salt, value }: Committed) =>
+    hash('sha256', Buffer.concat([salt, Buffer.from(canonicalize(value) ?? '')]), 'base64url')
   if (parsed.actor !== open(actor)) throw new Error('the actor does not open')
   if (Object.keys(parsed.payload).length !== Object.keys(fields).length) throw new Error('a field is missing')
-  for (const [name, field] of Object.entries(fields)) if (parsed.payload[name] !== open(field)) throw new Error('a field does not open')
+  for (const [name, field] of Object.entries(fields))
+    if (parsed.payload[name] !== open(field)) throw new Error('a field does not open')
 }
 
 t.test('any JSON value is committed to in its canonical form', async (t) => {
@@ -70,7 +74,11 @@ t.test('another salt or another value gives another commitment', async (t) => {
     fc.property(committed, bytes32, json, ({ salt, value }, otherSalt, otherValue) => {
       const same = commit({ salt, value })
       fc.pre(!salt.equals(otherSalt) && toJcs(value) !== toJcs(otherValue))
-      return same === commit({ salt, value }) && same !== commit({ salt: otherSalt, value }) && same !== commit({ salt, value: otherValue })
+      return (
+        same === commit({ salt, value }) &&
+        same !== commit({ salt: otherSalt, value }) &&
+        same !== commit({ salt, value: otherValue })
+      )
     }),
   )
   t.pass()

@@ -1,0 +1,36 @@
+// Makes an audit log unwritable for a moment, from outside, and tells whether anything of a database changed.
+import { withClient } from '#storage/admin-client.ts'
+
+/** Takes the service's right to add entries away, or gives it back: inside a migration window, as the database demands. */
+export async function setAuditWritable(adminUrl: string, writable: boolean): Promise<void> {
+  const change = writable
+    ? 'grant insert (entry) on crossline.audit_entry to'
+    : 'revoke insert (entry) on crossline.audit_entry from'
+  await withClient(adminUrl, async (client) => {
+    await client.query('begin')
+    await client.query("insert into crossline.migration_window (name) values ('test of a broken log')")
+    await client.query(`${change} crossline_service`)
+    await client.query('commit')
+  })
+}
+
+// What a node remembers of calls, peers and refusals is no state of an item; the window is this test's own.
+const beside = ['peer', 'seen_proof', 'security_event', 'migration_window', 'migration_window_record']
+
+/** A digest of every row of every table that holds reports, items, messages, batches and the log. */
+export async function readState(adminUrl: string): Promise<Record<string, string>> {
+  return withClient(adminUrl, async (client) => {
+    const { rows } = await client.query<{ name: string }>(
+      "select tablename as name from pg_tables where schemaname = 'crossline' and tablename !~ '^(kysely|audit_entry_)' and tablename <> all ($1) order by 1",
+      [beside],
+    )
+    const state: Record<string, string> = {}
+    for (const { name } of rows) {
+      const found = await client.query<{ digest: string }>(
+        `select count(*) || ' ' || coalesce(md5(string_agg(t::text, '|' order by t::text)), '') as digest from crossline.${name} t`,
+      )
+      state[name] = found.rows[0]?.digest ?? ''
+    }
+    return state
+  })
+}

@@ -1,0 +1,112 @@
+// A change of state and its entry commit together or not at all: when the log can't be written, nothing else is, at any step.
+import t, { type Test } from 'tap'
+import { withClient } from '#storage/admin-client.ts'
+import { checkAuditLog, readNodeKeys } from '../audit-check.ts'
+import { addresses, createNetwork, eventually, type RunningMember, reportOf } from '../network.ts'
+import { readState, setAuditWritable } from './broken-log.ts'
+
+const admin = (member: RunningMember, query: string) => withClient(member.database.adminUrl, (client) => client.query(query))
+
+/** Runs `attempt` while the log of `member` can't be written: nothing of it may stand. */
+async function whileBroken(t: Test, member: RunningMember, attempt: () => Promise<unknown>): Promise<void> {
+  const before = await readState(member.database.adminUrl)
+  await setAuditWritable(member.database.adminUrl, false)
+  try {
+    await attempt()
+    t.same(await readState(member.database.adminUrl), before, 'nothing of it stands')
+  } finally {
+    await setAuditWritable(member.database.adminUrl, true)
+  }
+}
+
+const failures = (member: RunningMember, worker: string) =>
+  member.logLines.filter((line) => line.includes(`"worker":"${worker}"`) && line.includes('audit_unavailable')).length
+
+t.test('no step changes anything that it can not record', async (t) => {
+  const zone = { 'content.example': { fail: 'servfail' as const }, 'home.example': { A: [addresses.GB] } }
+  const network = await createNetwork(t, { zone })
+  const gb = network.get('hotline-gb')
+  const se = network.get('hotline-se')
+  const report = reportOf([{ url: 'https://content.example/', contentType: 'media' }])
+  const post = (member: RunningMember, path: string, body: object) =>
+    member.call('hotline', 'POST', path, body, { 'idempotency-key': path.replaceAll('/', '-') })
+  const unavailable = { status: 503, body: { code: 'audit_unavailable' } }
+  const stateAt = async (member: RunningMember, id: string) =>
+    (await member.call('hotline', 'GET', `/v1/items/${id}`)).body?.state
+  let item = ''
+
+  await t.test('intake', async (t) => {
+    await whileBroken(t, gb, async () => t.match(await post(gb, '/v1/reports', report), unavailable))
+    const accepted = await post(gb, '/v1/reports', report)
+    t.equal(accepted.status, 201, 'the same key works once the log does')
+    item = accepted.body.items[0].id
+  })
+
+  await t.test('trace and route', async (t) => {
+    await eventually(
+      'the resolver failed',
+      async () => (await admin(gb, 'select from crossline.item where trace_attempts = 1')).rowCount,
+    )
+    const failed = failures(gb, 'trace')
+    // Nothing is sent before this test says so.
+    await admin(gb, "insert into crossline.peer (member, retry_at) values ('hotline-se', now() + interval '1 hour')")
+    Object.assign(zone['content.example'], { fail: undefined, A: [addresses.SE] })
+    await setAuditWritable(gb.database.adminUrl, false)
+    await admin(gb, 'update crossline.item set trace_due_at = now()')
+    const before = await readState(gb.database.adminUrl)
+    await eventually('the tracer failed', async () => failures(gb, 'trace') > failed)
+    t.same(await readState(gb.database.adminUrl), before, 'nothing of it stands')
+    await setAuditWritable(gb.database.adminUrl, true)
+    await eventually('it is routed', async () => (await stateAt(gb, item)) === 'routed')
+  })
+
+  const hold = () => admin(gb, "update crossline.peer set retry_at = now() + interval '1 hour'")
+  const release = () => admin(gb, 'update crossline.peer set retry_at = now(), lease_until = null')
+
+  await t.test('the cut of a batch', async (t) => {
+    const failed = failures(gb, 'deliver')
+    await whileBroken(t, gb, async () => {
+      await release()
+      await eventually('the cut failed', async () => failures(gb, 'deliver') > failed)
+      await hold()
+    })
+  })
+
+  await t.test('the storing of a batch', async (t) => {
+    await whileBroken(t, se, async () => {
+      await release()
+      await eventually('the peer refused', async () => {
+        const { rows } = await admin(gb, "select from crossline.peer where last_error = 'audit_unavailable'")
+        return rows.length === 1
+      })
+    })
+    t.equal(await stateAt(gb, item), 'sent', 'the sender keeps it')
+    await release()
+    await eventually('it is delivered', async () => (await stateAt(gb, item)) === 'delivered')
+  })
+
+  await t.test('acceptance, refusal, assessment and action', async (t) => {
+    const acts: [string, object][] = [
+      ['refuse', { reason: 'out_of_remit' }],
+      ['accept', { reference: 'SE-1' }],
+      ['assessments', { classification: 'baseline', analyst: 'an-1' }],
+      ['actions', { action: 'removed', analyst: 'an-1' }],
+    ]
+    for (const [name, body] of acts) {
+      await whileBroken(t, se, async () => {
+        t.match(await post(se, `/v1/items/${item}/${name}`, body), unavailable, name)
+      })
+      if (name !== 'refuse') t.match(await post(se, `/v1/items/${item}/${name}`, body), { status: 200 }, `${name}, once it works`)
+    }
+    await eventually('the sender hears of it', async () => (await stateAt(gb, item)) === 'closed')
+  })
+
+  await t.test('a query of the log', async (t) => {
+    await whileBroken(t, gb, async () => {
+      const answer = await gb.call('liaison', 'GET', '/audit/v1/entries?purpose=test')
+      t.match(answer, unavailable, 'what can not be recorded is not answered')
+    })
+  })
+
+  for (const member of [gb, se]) await checkAuditLog(member.database.database, await readNodeKeys(member.config.masterKey))
+})
