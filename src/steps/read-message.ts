@@ -90,7 +90,8 @@ async function checkHandoff(ctx: StepContext, message: Message): Promise<void> {
     throw new Rejection('schema_invalid')
   if (item.url === undefined ? item.statedCountry === undefined : !isCanonical(item.url)) throw new Rejection('schema_invalid')
   if (report.origin !== item.via[0]) throw new Rejection('bad_origin')
-  if (item.via.length > 1) await checkOrigin(ctx, { item: item.id, via: item.via, origin })
+  // Where nothing has moved there is nothing to show: unchecked evidence is never stored.
+  if (item.via.length > 1 || origin !== undefined) await checkOrigin(ctx, { item: item.id, via: item.via, origin })
   checkResponsible(ctx, item)
 }
 
