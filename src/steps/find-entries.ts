@@ -4,7 +4,7 @@ import { digest } from '#crypto/digests.ts'
 import { toJcs } from '#domain/audit-entry.ts'
 import { CrosslineError } from '#errors.ts'
 import type { EntryPage, EntryQuery, EntryView } from '#schema/audit.ts'
-import { type AuditFilter, type AuditScope, type FoundEntry, findAuditEntries } from '#storage/audit-store.ts'
+import { type AuditFilter, type AuditScope, type FoundEntry, findAuditEntries, findSettledEnd } from '#storage/audit-store.ts'
 import { inTransaction } from '#storage/database.ts'
 import { insertSubjectKeys } from '#storage/report-store.ts'
 import { type Actor, appendAudit, type Opening, subjectRef } from './append-audit.ts'
@@ -13,12 +13,14 @@ import { readCursor, writeCursor } from './show-items.ts'
 import { makeSubjectKey, openJson, openSubjectKey } from './subject-keys.ts'
 
 const defaultLimit = 100
+/** How long a question waits for writers that were at work before it; far longer than any of our transactions takes. */
+const settleMs = 10_000
 
 /** Entries that the liaison's countries are touched by. Throws `purpose_required`, `invalid_cursor`, `schema_invalid` for a reversed range. */
 export async function findEntries(ctx: StepContext, query: EntryQuery, caller: Caller): Promise<EntryPage> {
   const purpose = query.purpose?.trim()
   if (!purpose) throw new CrosslineError('purpose_required', { pointer: '/purpose' })
-  const filter = readFilter(ctx, query)
+  const filter = { ...readFilter(ctx, query), untilId: await getSettledEnd(ctx) }
   const found = await inTransaction(ctx.db, async (trx) => {
     const entries = await findAuditEntries(trx, scopeOf(ctx, caller), filter)
     const key = makeSubjectKey(ctx, randomUUIDv7())
@@ -48,7 +50,13 @@ export async function findEntries(ctx: StepContext, query: EntryQuery, caller: C
   }
 }
 
-function readFilter(ctx: StepContext, query: EntryQuery): AuditFilter {
+async function getSettledEnd(ctx: StepContext): Promise<number> {
+  const end = await findSettledEnd(ctx.db, settleMs)
+  if (end === undefined) throw new CrosslineError('overloaded', { retryAfterS: 5 })
+  return end
+}
+
+function readFilter(ctx: StepContext, query: EntryQuery): Omit<AuditFilter, 'untilId'> {
   const { since, until, event, member, country, item } = query
   if (since !== undefined && until !== undefined && since >= until) {
     throw new CrosslineError('schema_invalid', { pointer: '/until', detail: 'The range ends before it begins.' })

@@ -1,0 +1,218 @@
+// What a liaison gets from the audit API: its own scope, by filter and by cursor, complete; every question recorded before its answer.
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { connect, withClient } from '#storage/admin-client.ts'
+import { checkAuditLog, readNodeKeys } from '../audit-check.ts'
+import { addresses, createNetwork, eventually, type RunningMember, reportOf } from '../network.ts'
+
+interface View {
+  id: number
+  recordedAt: string
+  country: string | null
+  entry: string
+  disclosed: Record<string, { salt: string; value: unknown }>
+}
+
+type Role = 'liaison' | 'operator'
+
+const zone = {
+  'abroad.example': { A: [addresses.SE] },
+  'home.example': { A: [addresses.GB] },
+  'us.example': { A: [addresses.US] },
+}
+const events = (entries: View[]) => entries.map(({ entry }) => JSON.parse(entry).event as string)
+
+async function ask(member: RunningMember, query: Record<string, string>, role: Role = 'liaison') {
+  return member.call(role, 'GET', `/audit/v1/entries?${new URLSearchParams({ purpose: 'a test', ...query })}`)
+}
+
+async function entriesOf(member: RunningMember, query: Record<string, string> = {}, role: Role = 'liaison'): Promise<View[]> {
+  const answer = await ask(member, { limit: '1000', ...query }, role)
+  if (answer.status !== 200) throw new Error(answer.text)
+  return answer.body.entries
+}
+
+const admin = (member: RunningMember, query: string) => withClient(member.database.adminUrl, (client) => client.query(query))
+
+/** One item abroad, one at home, one that nobody covers; all settled. */
+async function submitAll(gb: RunningMember): Promise<Record<'abroad' | 'home' | 'us', string>> {
+  const items = ['abroad', 'home', 'us'].map((name) => ({ url: `https://${name}.example/`, contentType: 'website' }))
+  const { body } = await gb.call('hotline', 'POST', '/v1/reports', reportOf(items))
+  const [abroad, home, us] = body.items.map(({ id }: { id: string }) => id)
+  await eventually('the items have settled', async () => {
+    const states = await Promise.all(
+      [abroad, home, us].map(async (id) => (await gb.call('hotline', 'GET', `/v1/items/${id}`)).body.state),
+    )
+    return states.join() === 'delivered,routed,orphaned'
+  })
+  return { abroad, home, us }
+}
+
+t.test('a liaison asks', async (t) => {
+  const gb = (await createNetwork(t, { zone })).get('hotline-gb')
+  const items = await submitAll(gb)
+  t.match(await ask(gb, {}, 'operator'), { status: 403, body: { code: 'role_forbidden' } }, 'an operator may not')
+  t.match(
+    await gb.call('hotline', 'GET', '/audit/v1/entries?purpose=x'),
+    { status: 403, body: { code: 'role_forbidden' } },
+    'nor a hotline',
+  )
+  // From here on the operator's certificate is a second liaison's: of Sweden.
+  await admin(gb, "update crossline.api_client set role = 'liaison', countries = '{SE}' where role = 'operator'")
+
+  await t.test('and must say why', async (t) => {
+    const without = await gb.call('liaison', 'GET', '/audit/v1/entries')
+    t.match(without, { status: 422, body: { code: 'purpose_required' } })
+    t.match(await ask(gb, { purpose: '   ' }), { status: 422, body: { code: 'purpose_required' } })
+    const empty = await ask(gb, { purpose: '' })
+    t.equal(empty.status, 422)
+    t.equal((await ask(gb, { purpose: 'x'.repeat(201) })).status, 422)
+    t.equal(
+      (await admin(gb, "select from crossline.audit_entry where event = 'audit.queried'")).rowCount,
+      0,
+      'what was not answered is no query',
+    )
+  })
+
+  await t.test('and sees what touches its countries, not more', async (t) => {
+    const british = await entriesOf(gb)
+    const swedish = await entriesOf(gb, {}, 'operator')
+    t.ok(events(british).includes('item.orphaned'), 'what its hotline traced')
+    t.ok(events(swedish).includes('handoff.sent') && events(swedish).includes('handoff.receipt'))
+    for (const { country, entry } of swedish) {
+      const { from, to } = JSON.parse(entry)
+      t.ok(country === 'SE' || [from, to].includes('hotline-se'), 'Swedish')
+    }
+    t.same(await entriesOf(gb, { item: items.home }, 'operator'), [], 'an item of another scope is as none')
+    t.same(await entriesOf(gb, { country: 'US' }, 'operator'), [])
+    t.same(await entriesOf(gb, { item: '019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071' }), [], 'so is an item that never was')
+    await admin(gb, "update crossline.api_client set network_wide = true, countries = '{}' where countries = '{SE}'")
+    const everything = await entriesOf(gb, {}, 'operator')
+    const { rowCount } = await admin(gb, 'select from crossline.audit_entry')
+    t.equal(everything.length, (rowCount ?? 0) - 1, 'network-wide: all but the question itself')
+    await admin(gb, "update crossline.api_client set network_wide = false, countries = '{SE}' where network_wide")
+  })
+
+  await t.test('by each filter', async (t) => {
+    const all = await entriesOf(gb)
+    const fits = async (query: Record<string, string>, pick: (view: View) => boolean) => {
+      const found = await entriesOf(gb, query)
+      const wanted = all.filter(pick)
+      t.ok(wanted.length > 0 && wanted.length < all.length, `${Object.keys(query)} tells entries apart`)
+      t.same(
+        found.filter(({ id }) => all.some((each) => each.id === id)),
+        wanted,
+        Object.keys(query).join(),
+      )
+    }
+    const middle = all[Math.floor(all.length / 2)]?.recordedAt ?? ''
+    const read = (view: View) => JSON.parse(view.entry)
+    await fits({ event: 'item.routed' }, (view) => read(view).event === 'item.routed')
+    await fits({ member: 'hotline-se' }, (view) => [read(view).from, read(view).to].includes('hotline-se'))
+    await fits({ country: 'SE' }, ({ country }) => country === 'SE')
+    await fits({ since: middle }, ({ recordedAt }) => recordedAt >= middle)
+    await fits({ until: middle }, ({ recordedAt }) => recordedAt < middle)
+    await fits(
+      { item: items.abroad },
+      ({ disclosed }) => (disclosed['item']?.value as { id?: string } | undefined)?.id === items.abroad,
+    )
+    await fits({ event: 'item.traced', country: 'GB' }, (view) => read(view).event === 'item.traced' && view.country === 'GB')
+    t.same(
+      events(await entriesOf(gb, { item: items.abroad })),
+      ['item.traced', 'item.routed', 'handoff.sent', 'handoff.receipt'],
+      'one custody',
+    )
+  })
+
+  await t.test('with a wrong question', async (t) => {
+    const wrong: [Record<string, string>, string][] = [
+      [{ since: '2026-02-01T00:00:00.000Z', until: '2026-01-01T00:00:00.000Z' }, 'schema_invalid'],
+      [{ since: '2026-02-01T00:00:00.000Z', until: '2026-02-01T00:00:00.000Z' }, 'schema_invalid'],
+      [{ since: '2026-02-31T00:00:00.000Z' }, 'schema_invalid'],
+      [{ since: 'yesterday' }, 'schema_invalid'],
+      [{ event: 'item.eaten' }, 'schema_invalid'],
+      [{ country: 'gb' }, 'schema_invalid'],
+      [{ member: 'Hotline GB' }, 'schema_invalid'],
+      [{ item: 'nine' }, 'schema_invalid'],
+      [{ limit: '0' }, 'schema_invalid'],
+      [{ limit: '1001' }, 'schema_invalid'],
+      [{ limit: '-1' }, 'schema_invalid'],
+      [{ limit: '1e2' }, 'schema_invalid'],
+      [{ limit: 'all' }, 'schema_invalid'],
+      [{ after: 'AAAA' }, 'invalid_cursor'],
+      [{ after: Buffer.from('p-1').toString('base64url') }, 'invalid_cursor'],
+      [{ after: Buffer.from('p1e3').toString('base64url') }, 'invalid_cursor'],
+      [{ after: Buffer.from('p99999999999999999999').toString('base64url') }, 'invalid_cursor'],
+      [{ after: 'a b' }, 'schema_invalid'],
+      [{ unknown: '1' }, 'schema_invalid'],
+    ]
+    const asked = async () => (await admin(gb, "select from crossline.audit_entry where event = 'audit.queried'")).rowCount
+    const before = await asked()
+    for (const [query, code] of wrong) t.match(await ask(gb, query), { status: 422, body: { code } }, JSON.stringify(query))
+    t.equal(await asked(), before)
+    t.match(await ask(gb, { limit: '1' }), { status: 200, body: { entries: { length: 1 } } })
+  })
+
+  await t.test('and each question is an entry, whose purpose another liaison does not see', async (t) => {
+    await ask(gb, { purpose: 'the Swedish question', caseReference: 'SE-77', event: 'item.routed' }, 'operator')
+    const keys = await readNodeKeys(gb.config.masterKey)
+    const last = (await checkAuditLog(gb.database.database, keys)).entries.at(-1)
+    t.match(last, {
+      event: 'audit.queried',
+      n: 1,
+      opening: { purpose: { value: { purpose: 'the Swedish question', case: 'SE-77' } } },
+    })
+    const { rows } = (last?.opening['query']?.value ?? {}) as { rows?: number }
+    t.equal(rows, (await entriesOf(gb, { event: 'item.routed' }, 'operator')).length)
+    await admin(gb, "update crossline.api_client set network_wide = true where role = 'liaison' and countries = '{GB}'")
+    const seen = (await entriesOf(gb, { event: 'audit.queried' })).find(({ id }) => id === last?.id)
+    t.same(seen?.disclosed, {}, 'that it asked is all that shows')
+    const own = (await entriesOf(gb, { event: 'audit.queried' })).at(-1)
+    t.match(own?.disclosed, { purpose: { value: { purpose: 'a test' } } }, 'its own stay open to it')
+    await admin(gb, "update crossline.api_client set network_wide = false where countries = '{GB}'")
+  })
+
+  await t.test('page by page, and misses nothing while others write', (t) => readPages(t, gb))
+})
+
+async function readPages(t: Test, gb: RunningMember): Promise<void> {
+  await admin(gb, "update crossline.api_client set network_wide = true where role = 'liaison'")
+  const report = () => reportOf([{ url: 'https://home.example/', contentType: 'website' }])
+  const submit = () => gb.call('hotline', 'POST', '/v1/reports', report())
+  const seen: number[] = []
+  let after: string | undefined
+  const readPage = async () => {
+    const { body } = await ask(gb, { event: 'report.submitted', limit: '2', ...(after === undefined ? {} : { after }) })
+    seen.push(...body.entries.map(({ id }: View) => id))
+    if (body.next !== null) after = body.next
+    return body.next as string | null
+  }
+
+  await t.test('a slow writer whose entry has the lower id, and commits last', async (t) => {
+    const slow = await connect(gb.database.adminUrl)
+    t.teardown(() => slow.end())
+    await slow.query('begin')
+    const { rows } = await slow.query<{ id: number }>(
+      "insert into crossline.audit_entry (event, item_ref, item_seq, entry) values ('report.submitted', sha256('slow'), 1, '{}') returning id::int",
+    )
+    for (let overtaking = 0; overtaking < 3; overtaking++) await submit()
+    const page = readPage()
+    await Promise.race([page, sleep(300)])
+    await slow.query('commit')
+    await page
+    while ((await readPage()) !== null);
+    t.ok(seen.includes(rows[0]?.id ?? 0), 'the late entry is on some page')
+  })
+
+  await t.test('many at once', async (t) => {
+    const writing = Promise.all(Array.from({ length: 12 }, submit))
+    let done = false
+    void writing.then(() => {
+      done = true
+    })
+    while (!done) await readPage()
+    while ((await readPage()) !== null);
+    const { rows } = await admin(gb, "select id::int from crossline.audit_entry where event = 'report.submitted' order by id")
+    t.same(new Set(seen), new Set(rows.map(({ id }) => id)))
+  })
+}
