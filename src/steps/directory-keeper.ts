@@ -16,6 +16,7 @@ import { CrosslineError } from '#errors.ts'
 import type { Logger } from '#log.ts'
 import type { Directory, Root } from '#schema/directory.ts'
 import { findDocument, findLatestDocument, insertDocument, recordConflict } from '#storage/directory-store.ts'
+import { countSecurityEvent } from '#storage/peer-store.ts'
 import type { Db } from '#storage/report-store.ts'
 
 export interface DirectoryKeeper {
@@ -159,7 +160,7 @@ interface Contradiction {
 }
 
 async function keepConflict(
-  { db, log }: KeeperParts,
+  { db, log, now }: KeeperParts,
   kind: 'root' | 'directory',
   { held, candidate, from }: Contradiction,
 ): Promise<void> {
@@ -172,11 +173,13 @@ async function keepConflict(
     otherBytes: bytes,
     receivedFrom: from,
   })
-  if (isNew)
-    log.error(
-      { step: 'directory', code: 'equivocation', kind, number, peer: from },
-      'the office signed two contents under one number: the old one stays, the other is kept as evidence',
-    )
+  if (!isNew) return
+  const code = 'equivocation'
+  log.error(
+    { step: 'directory', code, kind, number, peer: from },
+    'the office signed two contents under one number: the old one stays, the other is kept as evidence',
+  )
+  await countSecurityEvent(db, { at: now(), fingerprint: '', member: from === 'file' ? '' : from, code, trace: '0'.repeat(32) })
 }
 
 /** The number that unverified bytes claim, only to look whether the same bytes are held; 0 if they can't be read. */

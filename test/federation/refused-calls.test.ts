@@ -290,7 +290,7 @@ t.test(
     directory = readDirectory(folder)
     // The view in the proof is how the node hears of it.
     t.equal((await lab.ping({ agent })).status, 200)
-    await once(idle, 'close')
+    await eventually('its idle connection is closed', async () => idle.destroyed)
     t.match(await outcomeOf(() => lab.ping({ agent })), /closed|member_suspended/)
     t.equal(lab.readError(await lab.ping())['code'], 'member_suspended')
 
