@@ -13,7 +13,6 @@ import {
   findReportRows,
   insertItems,
   insertReports,
-  insertSubjectKeys,
   type NewItem,
   type NewReport,
   type Trx,
@@ -21,7 +20,7 @@ import {
 import { appendAudit } from './append-audit.ts'
 import type { Caller, StepContext } from './context.ts'
 import { getReport, type ItemContent, type ReportTexts, showReport } from './show-items.ts'
-import { makeSubjectKey, type SubjectKey, sealJson } from './subject-keys.ts'
+import { hideIdempotencyKey, makeSubjectKey, type SubjectKey, sealJson } from './subject-keys.ts'
 
 /** A report as checked and prepared, before anything is written. */
 interface PreparedReport {
@@ -154,9 +153,9 @@ async function storeOnce(
   trx: Trx,
   { prepared, caller }: { prepared: PreparedReport; caller: Caller },
 ): Promise<Stored> {
-  const repeated = await claimKey(trx, prepared, caller)
+  const repeated = await claimKey(ctx, trx, { prepared, caller })
   if (repeated) return repeated
-  const added = await insertReports(trx, [prepared.row])
+  const added = await insertReports(trx, [prepared.row], [{ subject: prepared.row.id, wrapped: prepared.key.wrapped }])
   if (added.size === 0) return findSameReport(trx, prepared)
   await storeItems(trx, prepared)
   await appendAudit(ctx, trx, [
@@ -175,11 +174,15 @@ async function storeOnce(
   return { id: prepared.row.id, created: true }
 }
 
-async function claimKey(trx: Trx, { row }: PreparedReport, { client, idempotencyKey }: Caller): Promise<Stored | undefined> {
+async function claimKey(
+  ctx: StepContext,
+  trx: Trx,
+  { prepared: { row }, caller: { client, idempotencyKey } }: { prepared: PreparedReport; caller: Caller },
+): Promise<Stored | undefined> {
   if (idempotencyKey === undefined) return undefined
   const first = await claimIdempotencyKey(trx, {
     client: client.fingerprint,
-    key: idempotencyKey,
+    key: hideIdempotencyKey(ctx, idempotencyKey),
     requestDigest: row.content_digest,
     resource: row.id,
   })
@@ -194,14 +197,13 @@ async function findSameReport(trx: Trx, { row }: PreparedReport): Promise<Stored
   return { id: row.id, created: false }
 }
 
-async function storeItems(trx: Trx, { row, key, items }: PreparedReport): Promise<void> {
+async function storeItems(trx: Trx, { items }: PreparedReport): Promise<void> {
   const taken = await findItemRows(
     trx,
     items.map((item) => item.row.id),
   )
   const place = items.findIndex((item) => taken.has(item.row.id))
   if (place >= 0) throw new CrosslineError('id_conflict', { pointer: `/items/${place}/id` })
-  await insertSubjectKeys(trx, [{ subject: row.id, wrapped: key.wrapped }])
   await insertItems(
     trx,
     items.map((item) => item.row),

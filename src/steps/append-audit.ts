@@ -4,14 +4,7 @@ import { generateSalt, keyedHash } from '#crypto/sealed-text.ts'
 import { buildEntry, type Committed, emptyTree } from '#domain/audit-entry.ts'
 import { CrosslineError } from '#errors.ts'
 import type { AuditEvent } from '#schema/audit.ts'
-import {
-  type AuditHead,
-  type AuditRow,
-  insertAuditHeads,
-  insertAuditRows,
-  lockAuditHeads,
-  updateAuditHeads,
-} from '#storage/audit-store.ts'
+import { type AuditHead, type AuditRow, insertAuditRows, lockAuditHeads } from '#storage/audit-store.ts'
 import { isTransient } from '#storage/database.ts'
 import type { Trx } from '#storage/report-store.ts'
 import type { StepContext } from './context.ts'
@@ -80,9 +73,7 @@ async function writeEntries(ctx: StepContext, trx: Trx, entries: readonly NewEnt
     ;(held.has(name) ? moved : begun).set(name, { n: row.n, leaf: row.leaf })
     rows.push(row)
   }
-  await insertAuditRows(trx, rows)
-  if (begun.size > 0) await insertAuditHeads(trx, begun)
-  if (moved.size > 0) await updateAuditHeads(trx, moved)
+  await insertAuditRows(trx, rows, { begun, moved })
 }
 
 function buildRow(ctx: StepContext, entry: NewEntry, { ref, head }: { ref: Buffer; head: AuditHead | undefined }): AuditRow {

@@ -8,7 +8,6 @@ import {
   findReportRows,
   insertItems,
   insertReports,
-  insertSubjectKeys,
   type NewItem,
   type NewReport,
   type Trx,
@@ -117,9 +116,7 @@ async function storeReports(ctx: StepContext, trx: Trx, handoffs: readonly Hando
       content_digest: keyedHash(ctx.keys.contentKey, JSON.stringify(report)),
     }
   })
-  const added = await insertReports(trx, rows)
-  const fresh = [...keys.values()].filter((key) => added.has(key.subject))
-  if (fresh.length > 0) await insertSubjectKeys(trx, fresh)
+  await insertReports(trx, rows, [...keys.values()])
 }
 
 function toItem(ctx: StepContext, call: AdmittedCall, { body, key }: Handoff): NewItem {

@@ -31,8 +31,18 @@ export async function lockAuditHeads(trx: Transaction<Tables>, refs: readonly Bu
   return new Map(found.rows.map((row) => [row.item_ref.toString('base64url'), { n: row.n, leaf: row.leaf }]))
 }
 
-/** Writes entries and their sealed payloads in the order given. */
-export async function insertAuditRows(trx: Transaction<Tables>, rows: readonly AuditRow[]): Promise<void> {
+/** What becomes of the heads, by ref as base64url. Two writers that both begin the same ref: one gets a unique violation. */
+export interface ChangedHeads {
+  /** Of refs that had none. */
+  begun: ReadonlyMap<string, AuditHead>
+  /** Of refs that `lockAuditHeads` locked. */
+  moved: ReadonlyMap<string, AuditHead>
+}
+
+/** Writes entries and their sealed payloads in the order given, and the heads that they leave behind: one statement. */
+export async function insertAuditRows(trx: Transaction<Tables>, rows: readonly AuditRow[], heads: ChangedHeads): Promise<void> {
+  const begun = headColumns(heads.begun)
+  const moved = headColumns(heads.moved)
   await sql`
     with input as (
       select * from unnest(${textArray(rows.map((row) => row.event))}::text[], ${byteaArray(rows.map((row) => row.ref))}::bytea[],
@@ -45,26 +55,16 @@ export async function insertAuditRows(trx: Transaction<Tables>, rows: readonly A
       insert into audit_entry (event, item_ref, item_seq, from_member, to_member, country, entry)
       select event, item_ref, n, from_member, to_member, country, entry from input order by place
       returning id, leaf
+    ), begun as (
+      insert into audit_head (item_ref, n, leaf) select * from unnest(${begun.refs}::bytea[], ${begun.ns}::int[], ${begun.leaves}::bytea[])
+    ), moved as (
+      update audit_head set n = changed.n, leaf = changed.leaf
+      from unnest(${moved.refs}::bytea[], ${moved.ns}::int[], ${moved.leaves}::bytea[]) as changed (item_ref, n, leaf)
+      where audit_head.item_ref = changed.item_ref
     )
     insert into audit_payload (entry_id, subject, sealed) select added.id, input.subject, input.sealed from added join input using (leaf)`.execute(
     trx,
   )
-}
-
-/** Adds heads of refs that had none. Two writers that both begin the same ref: one gets a unique violation and is run again. */
-export async function insertAuditHeads(trx: Transaction<Tables>, heads: ReadonlyMap<string, AuditHead>): Promise<void> {
-  const { refs, ns, leaves } = headColumns(heads)
-  await sql`insert into audit_head (item_ref, n, leaf) select * from unnest(${refs}::bytea[], ${ns}::int[], ${leaves}::bytea[])`.execute(
-    trx,
-  )
-}
-
-/** Moves heads that `lockAuditHeads` locked. */
-export async function updateAuditHeads(trx: Transaction<Tables>, heads: ReadonlyMap<string, AuditHead>): Promise<void> {
-  const { refs, ns, leaves } = headColumns(heads)
-  await sql`update audit_head set n = input.n, leaf = input.leaf
-    from unnest(${refs}::bytea[], ${ns}::int[], ${leaves}::bytea[]) as input (item_ref, n, leaf)
-    where audit_head.item_ref = input.item_ref`.execute(trx)
 }
 
 function headColumns(heads: ReadonlyMap<string, AuditHead>) {

@@ -30,25 +30,43 @@ export interface NewItem {
   wrappedKey: Buffer
 }
 
-/** Adds reports that are not there yet; gives the ids that were new. */
-export async function insertReports(trx: Trx, reports: readonly NewReport[]): Promise<Set<string>> {
+/** The wrapped key of a report, an item or a query. */
+export interface NewSubjectKey {
+  subject: string
+  wrapped: Buffer
+}
+
+/** Adds reports that are not there yet, with their keys; gives the ids that were new. */
+export async function insertReports(
+  trx: Trx,
+  reports: readonly NewReport[],
+  keys: readonly NewSubjectKey[],
+): Promise<Set<string>> {
   const texts = (pick: (report: NewReport) => string | null) => textArray(reports.map(pick))
   const added = await sql<{ id: string }>`
-    insert into report (id, origin, received_at, source, source_item, site_type, commerciality, payment_methods, handling, sealed, content_digest)
-    select id, origin, received_at::timestamptz, source, source_item, site_type, commerciality,
-      case when payment_methods = '' then '{}' else string_to_array(payment_methods, ',') end, handling, sealed, content_digest
-    from unnest(${uuidArray(reports.map((report) => report.id))}::uuid[], ${texts((report) => report.origin)}::text[],
-      ${texts((report) => report.received_at.toISOString())}::text[], ${texts((report) => report.source)}::text[],
-      ${uuidArray(reports.map((report) => report.source_item))}::uuid[], ${texts((report) => report.site_type)}::text[],
-      ${texts((report) => report.commerciality)}::text[], ${texts((report) => report.payment_methods.join(','))}::text[],
-      ${texts((report) => report.handling)}::text[], ${byteaArray(reports.map((report) => report.sealed))}::bytea[],
-      ${byteaArray(reports.map((report) => report.content_digest))}::bytea[])
-      as t (id, origin, received_at, source, source_item, site_type, commerciality, payment_methods, handling, sealed, content_digest)
-    on conflict (id) do nothing returning id`.execute(trx)
+    with added as (
+      insert into report (id, origin, received_at, source, source_item, site_type, commerciality, payment_methods, handling, sealed, content_digest)
+      select id, origin, received_at::timestamptz, source, source_item, site_type, commerciality,
+        case when payment_methods = '' then '{}' else string_to_array(payment_methods, ',') end, handling, sealed, content_digest
+      from unnest(${uuidArray(reports.map((report) => report.id))}::uuid[], ${texts((report) => report.origin)}::text[],
+        ${texts((report) => report.received_at.toISOString())}::text[], ${texts((report) => report.source)}::text[],
+        ${uuidArray(reports.map((report) => report.source_item))}::uuid[], ${texts((report) => report.site_type)}::text[],
+        ${texts((report) => report.commerciality)}::text[], ${texts((report) => report.payment_methods.join(','))}::text[],
+        ${texts((report) => report.handling)}::text[], ${byteaArray(reports.map((report) => report.sealed))}::bytea[],
+        ${byteaArray(reports.map((report) => report.content_digest))}::bytea[])
+        as t (id, origin, received_at, source, source_item, site_type, commerciality, payment_methods, handling, sealed, content_digest)
+      on conflict (id) do nothing returning id
+    ), keys as (
+      insert into subject_key (subject, wrapped) select subject, wrapped
+      from unnest(${uuidArray(keys.map((each) => each.subject))}::uuid[], ${byteaArray(keys.map((each) => each.wrapped))}::bytea[])
+        as k (subject, wrapped) join added on added.id = k.subject
+      on conflict do nothing
+    )
+    select id from added`.execute(trx)
   return new Set(added.rows.map((row) => row.id))
 }
 
-export async function insertSubjectKeys(trx: Trx, keys: readonly { subject: string; wrapped: Buffer }[]): Promise<void> {
+export async function insertSubjectKeys(trx: Trx, keys: readonly NewSubjectKey[]): Promise<void> {
   await sql`insert into subject_key (subject, wrapped) select * from unnest(${uuidArray(keys.map((each) => each.subject))}::uuid[],
     ${byteaArray(keys.map((each) => each.wrapped))}::bytea[]) on conflict do nothing`.execute(trx)
 }
