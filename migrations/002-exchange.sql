@@ -92,7 +92,7 @@ create table crossline.api_client (
 
 create table crossline.idempotency (
   client text not null,
-  key text not null,
+  key text not null,                                        -- keyed hash of what the client sent
   request_digest bytea not null,                            -- keyed hash of method, path and body
   resource uuid not null,                                   -- the report or item that the first call answered
   created_at timestamptz not null default now(),

@@ -176,7 +176,7 @@ async function prepareMember(t: Teardown, { id, countries }: Member, place: Plac
   const files = memberFiles(folder, id)
   await registerClients(database, { id, countries, files })
   const logLines: string[] = []
-  const log: Logger = createLogger({ level: 'info', destination: { write: (line: string) => void logLines.push(line) } })
+  const log: Logger = createLogger({ level: config.logLevel, destination: { write: (line: string) => void logLines.push(line) } })
   let node: Node | undefined
   const stop = async () => {
     await node?.stop()

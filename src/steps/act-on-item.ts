@@ -14,7 +14,7 @@ import { findReportRow, findWrappedKeys, type ItemRow, lockItemRows, type Trx } 
 import { type Change, readLifeCycle, recordChange } from './change-item.ts'
 import type { Caller, StepContext } from './context.ts'
 import { getItem } from './show-items.ts'
-import { openJson, openSubjectKey, type SubjectKey } from './subject-keys.ts'
+import { hideIdempotencyKey, openJson, openSubjectKey, type SubjectKey } from './subject-keys.ts'
 import { writeMessage } from './write-message.ts'
 
 /** What an act does once the rules allow it. */
@@ -153,7 +153,7 @@ async function isKeyUsed(ctx: StepContext, trx: Trx, { itemId, name, input, call
   const requestDigest = keyedHash(ctx.keys.contentKey, toJcs({ itemId, name, input }))
   const first = await claimIdempotencyKey(trx, {
     client: caller.client.fingerprint,
-    key: caller.idempotencyKey,
+    key: hideIdempotencyKey(ctx, caller.idempotencyKey),
     requestDigest,
     resource: itemId,
   })

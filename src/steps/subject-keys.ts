@@ -1,5 +1,5 @@
 // The key of one subject (a report or an item): it seals the subject's texts at rest, and destroying it erases them.
-import { generateSubjectKey, open, seal, unwrapKey, wrapKey } from '#crypto/sealed-text.ts'
+import { generateSubjectKey, keyedHash, open, seal, unwrapKey, wrapKey } from '#crypto/sealed-text.ts'
 import type { StepContext } from './context.ts'
 
 export interface SubjectKey {
@@ -37,4 +37,9 @@ export function sealLine({ key }: SubjectKey, messageId: string, line: Buffer): 
 
 export function openLine({ key }: SubjectKey, messageId: string, sealed: Buffer): Buffer {
   return open(key, sealed, `message:${messageId}`)
+}
+
+/** An Idempotency-Key as it is remembered: whatever a client puts into it, a file number say, can't be read from the table. */
+export function hideIdempotencyKey(ctx: Pick<StepContext, 'keys'>, key: string): string {
+  return keyedHash(ctx.keys.contentKey, `idempotency key ${key}`).toString('base64url')
 }
