@@ -5,26 +5,23 @@ import { X509Certificate } from 'node:crypto'
 import { access, mkdir, readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { fingerprintOf } from '#crypto/certificates.ts'
-import { digest } from '#crypto/digests.ts'
-import { verifyDirectory, verifyFirstRoot } from '#crypto/directory-documents.ts'
 import { CrosslineError } from '#errors.ts'
-import type { Directory } from '#schema/directory.ts'
 import { insertClient } from '#storage/client-store.ts'
 import { ensureDatabase, startEmbeddedServer } from '#storage/embedded-server.ts'
 import { tryExclusive } from '#storage/process-lock.ts'
 import { developmentMembers, makeDevelopmentCertificates } from './certs-dev.ts'
 import { type Api, openApi, waitFor } from './demo-api.ts'
+import { type PublishedDirectory, publishDirectory } from './demo-directory.ts'
 import { startDnsServer, type Zone } from './demo-dns.ts'
 import { writeDemoFile } from './demo-file.ts'
 import { choosePorts } from './demo-ports.ts'
 import { type NodeFiles, type NodeProcess, nodeFilesOf, readLastWords, startNodeProcess, stopOrphan } from './demo-processes.ts'
 import { authorityFiles, clientRoles, memberFiles, networkFiles } from './dev-files.ts'
-import { authorDevNetwork, describeDemoNetwork } from './office-dev-network.ts'
 import { openServiceDatabase } from './open-database.ts'
 import { writeWhole } from './write-whole.ts'
 
 /** Members that run a node here. */
-export const nodeMembers = ['hotline-gb', 'hotline-se', 'hotline-jp'] as const
+const nodeMembers = ['hotline-gb', 'hotline-se', 'hotline-jp'] as const
 /** Members with an endpoint: an integrator's own program may be the laboratory. */
 const endpointMembers = [...nodeMembers, 'lab'] as const
 
@@ -40,7 +37,7 @@ export interface DemoHotline {
 export interface DemoNetwork {
   folder: string
   certs: string
-  directory: { version: number; isNew: boolean }
+  directory: PublishedDirectory
   get(id: string): DemoHotline
   hotlines: readonly DemoHotline[]
 }
@@ -57,7 +54,6 @@ export interface DemoStart {
 const geoFolder = resolve(import.meta.dirname, '..', '..', 'test', 'geo')
 const geoFiles = { country: join(geoFolder, 'GeoLite2-Country-Test.mmdb'), asn: join(geoFolder, 'GeoLite2-ASN-Test.mmdb') }
 const readyPatienceMs = 60_000
-const renewBeforeMs = 15 * 24 * 3_600_000
 
 export async function startDemoNetwork(start: DemoStart): Promise<DemoNetwork> {
   const { say, signal, stops } = start
@@ -121,41 +117,6 @@ async function stopOrphans(homes: ReadonlyMap<string, NodeFiles>, say: DemoStart
   const found = await Promise.all([...homes.values()].map(stopOrphan))
   const count = found.filter(Boolean).length
   if (count > 0) say(`Stopped ${count} ${count === 1 ? 'node' : 'nodes'} that an earlier demo left behind.`)
-}
-
-/** The directory in the folder if it still fits, else the next one. */
-async function publishDirectory(certs: string, urls: Record<string, string>): Promise<DemoNetwork['directory']> {
-  const held = await findDirectory(certs)
-  if (held && (await isFitting(held, certs, urls))) return { version: held.version, isNew: false }
-  const { directory } = await authorDevNetwork({ folder: certs, ...describeDemoNetwork(urls) })
-  return { version: directory.version, isNew: true }
-}
-
-async function findDirectory(certs: string): Promise<Directory | undefined> {
-  const files = networkFiles(certs)
-  try {
-    const rootBytes = await readFile(files.root)
-    const root = await verifyFirstRoot(rootBytes, [digest(rootBytes)])
-    const authority = await readFile(authorityFiles(certs).certificate, 'utf8')
-    const isTrusted = root.document.tlsAuthorities.includes(authority) && isLasting(root.document.expires)
-    return isTrusted ? (await verifyDirectory(await readFile(files.directory), root.document)).document : undefined
-  } catch {
-    return undefined
-  }
-}
-
-function isLasting(expires: string): boolean {
-  return Date.parse(expires) - Date.now() > renewBeforeMs
-}
-
-async function isFitting(held: Directory, certs: string, urls: Record<string, string>): Promise<boolean> {
-  if (!isLasting(held.expires) || held.members.length !== developmentMembers.length) return false
-  for (const { id } of developmentMembers) {
-    const member = held.members.find((each) => each.id === id)
-    const certificate = new X509Certificate(await readFile(memberFiles(certs, id).node.certificate))
-    if (member?.certificates[0]?.fingerprint !== fingerprintOf(certificate) || member.endpoints[0]?.url !== urls[id]) return false
-  }
-  return true
 }
 
 interface Place {

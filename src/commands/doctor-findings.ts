@@ -28,11 +28,11 @@ export function describeError(error: unknown): string {
   return `It could not be examined: ${name ?? 'Error'}${code ? ` (${code})` : ''}.`
 }
 
-export const seconds = (count: number): string => amount(count, 'second')
+const seconds = (count: number): string => amount(count, 'second')
 export const days = (count: number): string => amount(count, 'day')
 
 /** `1 day`, `2 days`. */
-export function amount(count: number, noun: string): string {
+function amount(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`
 }
 

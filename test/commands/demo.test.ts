@@ -16,6 +16,8 @@ const data = join(folder, 'data')
 const runs: Running[] = []
 t.teardown(async () => {
   for (const run of runs) run.child.kill('SIGKILL')
+  // What a failed test left: nobody else's processes name this folder.
+  for (const { pid } of findProcessesOf(data)) process.kill(pid, 'SIGKILL')
   await rm(folder, { recursive: true, force: true })
 })
 
@@ -61,7 +63,7 @@ t.test('after kill -9 it stops what was left, and over the same data it ends wit
   t.match(killed.output(), 'directory version 1, as before')
   killed.child.kill('SIGKILL')
   await killed.ended
-  const orphans = findProcessesOf(data).filter((line) => line.includes('node start'))
+  const orphans = findProcessesOf(data).filter(({ line }) => line.includes('node start'))
   t.equal(orphans.length, 3)
   const squatter = createServer().listen(Number(new URL((await readDemoFile()).lab?.url as string).port), '127.0.0.1')
   t.teardown(() => squatter.close())

@@ -49,10 +49,15 @@ export function run(args: readonly string[], env: Record<string, string> = {}): 
   return start(args, env).ended
 }
 
-/** Command lines of all processes that have something to do with a folder (Linux only). */
-export function findProcessesOf(folder: string): string[] {
+export interface FoundProcess {
+  pid: number
+  line: string
+}
+
+/** All other processes whose command line names a folder (Linux only). */
+export function findProcessesOf(folder: string): FoundProcess[] {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-  return pids.map(readCommandLine).filter((line) => line.includes(folder))
+  return pids.map((pid) => ({ pid: Number(pid), line: readCommandLine(pid) })).filter(({ line }) => line.includes(folder))
 }
 
 function readCommandLine(pid: string): string {
