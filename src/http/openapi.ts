@@ -3,7 +3,7 @@ import swagger from '@fastify/swagger'
 import type { ErrorCode } from '#errors.ts'
 import { Entry, EntryPage } from '#schema/audit.ts'
 import { CapabilitiesClaims, SignedDocument } from '#schema/calls.ts'
-import { Directory, Route as DirectoryRoute, Root } from '#schema/directory.ts'
+import { Directory, Root } from '#schema/directory.ts'
 import { Envelope, messageBodies, messageOf } from '#schema/message.ts'
 import { Problem } from '#schema/problem.ts'
 import { CapabilitiesAnswer, PingAnswer, PingInput, ReceiptAnswer, ReceiptClaims } from '#schema/receipt.ts'
@@ -44,13 +44,6 @@ const messages = messageKinds.map((kind) => {
   }
 })
 
-// The routes of the directory and of an item are two things with one name.
-const namedRoute = { ...DirectoryRoute, $id: 'DirectoryRoute' }
-const namedDirectory = {
-  ...Directory,
-  properties: { ...Directory.properties, routes: { ...Directory.properties.routes, items: namedRoute } },
-}
-
 const published = [
   Problem,
   ReportInput,
@@ -71,7 +64,7 @@ const published = [
   CapabilitiesClaims,
   SignedDocument,
   Root,
-  namedDirectory,
+  Directory,
   Envelope,
   ...messages,
 ]

@@ -173,7 +173,7 @@ export const Route = Type.Object(
   },
   {
     ...closed,
-    $id: 'Route',
+    $id: 'DirectoryRoute',
     description: 'Which member answers for a country. Routes of one country follow each other without gap or overlap.',
   },
 )
