@@ -2,6 +2,7 @@
 
 import { verifyOrigin } from '#crypto/evidence.ts'
 import { canonicalUrl } from '#domain/canonical-url.ts'
+import { isUuidV7 } from '#domain/exact-forms.ts'
 import { parseStrictObject } from '#domain/strict-json.ts'
 import { CrosslineError } from '#errors.ts'
 import { type HandoffBody, type Message, maxLineBytes, maxLineBytesWithOrigin } from '#schema/message.ts'
@@ -48,7 +49,8 @@ export async function readMessage(
   try {
     if (line.length > maxLineBytesWithOrigin) throw new Rejection('too_large')
     const value = parseLine(line)
-    id = typeof value.id === 'string' && value.id.length <= 64 ? value.id : null
+    // What is no id is a text of the sender's, which a receipt does not repeat.
+    id = typeof value.id === 'string' && isUuidV7(value.id) ? value.id : null
     const message = checkMessage(ctx, value, { from, bytes: line.length })
     if (message.kind === 'handoff') await checkHandoff(ctx, message)
     return { kind: 'message', index, line, leaf, message }
