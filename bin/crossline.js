@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // The starter: plain JavaScript, so that an old Node can say what is wrong instead of dying on a `.ts` file.
 // It hands over to the Node that this project pins (node_modules/.bin/node) when the one that runs it is too old.
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -19,6 +19,10 @@ if (major >= 26) {
     )
     process.exit(2)
   }
-  const run = spawnSync(pinned, process.argv.slice(1), { stdio: 'inherit', env: { ...process.env, CROSSLINE_STARTED: '1' } })
-  process.exit(run.status ?? 1)
+  const run = spawn(pinned, process.argv.slice(1), { stdio: 'inherit', env: { ...process.env, CROSSLINE_STARTED: '1' } })
+  // Whoever stops this process means the one that does the work.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => run.kill(signal))
+  run.on('exit', (code, signal) => {
+    process.exitCode = code ?? (signal === null ? 1 : 128)
+  })
 }
