@@ -2,7 +2,6 @@
 
 import { verifyOrigin } from '#crypto/evidence.ts'
 import { canonicalUrl } from '#domain/canonical-url.ts'
-import { isUuidV7 } from '#domain/exact-forms.ts'
 import { parseStrictObject } from '#domain/strict-json.ts'
 import { CrosslineError } from '#errors.ts'
 import { type HandoffBody, type Message, maxLineBytes, maxLineBytesWithOrigin } from '#schema/message.ts'
@@ -31,6 +30,8 @@ export interface RejectedLine {
 /** Extensions that this node understands. */
 const knownExtensions: ReadonlySet<string> = new Set()
 
+const anyUuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
 class Rejection extends Error {
   readonly code: ExceptionCode
   readonly member: string | undefined
@@ -50,7 +51,7 @@ export async function readMessage(
     if (line.length > maxLineBytesWithOrigin) throw new Rejection('too_large')
     const value = parseLine(line)
     // What is no id is a text of the sender's, which a receipt does not repeat.
-    id = typeof value.id === 'string' && isUuidV7(value.id) ? value.id : null
+    id = typeof value.id === 'string' && anyUuid.test(value.id) ? value.id : null
     const message = checkMessage(ctx, value, { from, bytes: line.length })
     if (message.kind === 'handoff') await checkHandoff(ctx, message)
     return { kind: 'message', index, line, leaf, message }
