@@ -1,6 +1,6 @@
 // `npm run bench`: the floor of this machine and what our nodes reach of it, in one run, interleaved because machines are noisy.
 // Prints one JSON document; ends by itself and leaves nothing behind.
-import { cpus } from 'node:os'
+import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { withClient } from '#storage/admin-client.ts'
 import { type Floor, startFloor } from './floor.ts'
@@ -21,9 +21,15 @@ const singlesPerSecond = 20
 /** Time for everything, before it is given up. */
 const limitMs = 10 * 60_000
 
+// How busy the machine was with other things.
+const loadBefore = loadavg()[0]
 const stage = await openStage()
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stage.close().finally(() => process.exit(1)))
-const late = setTimeout(() => void stage.close().finally(() => process.exit(1)), limitMs)
+const giveUp = (why: unknown) => {
+  process.stderr.write(`given up: ${why instanceof Error ? why.message : String(why)}\n`)
+  void stage.close().finally(() => process.exit(1))
+}
+for (const event of ['SIGINT', 'SIGTERM', 'uncaughtException'] as const) process.once(event, giveUp)
+const late = setTimeout(giveUp, limitMs, 'it took too long')
 try {
   console.log(JSON.stringify(await measure(stage), undefined, 2))
 } finally {
@@ -91,7 +97,7 @@ async function describeMachine({ server }: Stage): Promise<object> {
     server.adminUrl,
     async (client) => (await client.query<{ server_version: string }>('show server_version')).rows[0]?.server_version,
   )
-  return { cpus: cpus().length, cpu: cpus()[0]?.model, node: process.versions.node, postgres }
+  return { cpus: cpus().length, cpu: cpus()[0]?.model, node: process.versions.node, postgres, loadBefore }
 }
 
 function readCount(name: 'items' | 'rounds' | 'seconds', most: number): number {
