@@ -138,8 +138,8 @@ async function send({ body, proofs, as, agent, ...options }: Sending): Promise<P
     agent: agent ?? false,
     ...options,
     headers: {
-      ...options.headers,
       ...(options.method === 'GET' && bytes.length === 0 ? {} : { 'content-length': String(bytes.length) }),
+      ...options.headers,
     },
   })
   const answered = once(request, 'response')

@@ -163,6 +163,14 @@ t.test('what was held before a restart is held after it, and the operator’s ol
 
 t.test('an expired directory stops the exchange, both ways and visibly, and a newer one starts it again', async (t) => {
   served = second.bytes
+  const statedCountry = { country: 'PH', by: 'an-1', reason: 'seen there' }
+  const submit = () => gb.call('hotline', 'POST', '/v1/reports', reportOf([{ contentType: 'media', statedCountry }]))
+  const lastError = async () =>
+    (await gb.database.database.selectFrom('peer').select('last_error').executeTakeFirst())?.last_error
+  await server.close()
+  const early = await submit()
+  await eventually('it waits for the peer', async () => (await lastError()) === 'refused')
+  await server.open()
   clock.advance(31 * 24 * 3_600_000)
   const refusal = await lab.ping()
   t.match(refusal, { status: 503, json: { code: 'maintenance' }, headers: { 'retry-after': /^\d+$/ } })
@@ -170,10 +178,9 @@ t.test('an expired directory stops the exchange, both ways and visibly, and a ne
   const batch = batchOf({ from: 'lab', to: 'hotline-gb' }, [lineOf(handoffOf({ from: 'lab', to: 'hotline-gb' }))])
   t.match(await lab.deliver(batch), { status: 503, json: { code: 'maintenance' } })
   t.match(await lab.get('/federation/v1/capabilities'), { status: 503 })
-  const statedCountry = { country: 'PH', by: 'an-1', reason: 'seen there' }
-  const report = await gb.call('hotline', 'POST', '/v1/reports', reportOf([{ contentType: 'media', statedCountry }]))
-  t.equal(report.status, 201, 'intake goes on')
-  const [{ id }] = report.body.items
+  const late = await submit()
+  t.equal(late.status, 201, 'intake goes on')
+  await eventually('what waited is not sent', async () => (await lastError()) === 'directory_expired')
   t.ok(Date.parse((await statusOf()).directory.expires) < clock.now().getTime())
   const { host, port } = gb.node().health
   const ready = await fetch(`http://${host}:${port}/health/ready`)
@@ -186,9 +193,10 @@ t.test('an expired directory stops the exchange, both ways and visibly, and a ne
   await eventually('the newer one is held', async () => (await heldAt()).version === fresh.version)
   t.equal(batches(), before, 'nothing was sent under the expired one')
   t.equal((await lab.deliver(batch)).status, 200)
-  await eventually(
-    'what waited is sent',
-    async () => (await gb.call('hotline', 'GET', `/v1/items/${id}`)).body.state === 'delivered',
-  )
+  for (const { body } of [early, late])
+    await eventually('what waited is sent', async () => {
+      const item = await gb.call('hotline', 'GET', `/v1/items/${body.items[0].id}`)
+      return item.body.state === 'delivered'
+    })
   t.same(server.faults, [])
 })

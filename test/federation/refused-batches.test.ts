@@ -121,6 +121,12 @@ t.test('bytes beyond the limits are refused, sent or inflated, and those at the 
   await refusesWhole(t, 'a bomb', { answer: raw(gzipSync(bomb.body), bomb.lines, gzip), code: 'too_large', status: 413 })
   const large = batchOfBytes(4 * mib + 1)
   await refusesWhole(t, '4 MiB + 1', { answer: raw(large.body, large.lines), code: 'too_large', status: 413 })
+  const unnamed = { headers: { 'transfer-encoding': 'chunked', 'content-length': [] } }
+  await refusesWhole(t, 'more, without a length', {
+    answer: raw(large.body, large.lines, unnamed),
+    code: 'too_large',
+    status: 413,
+  })
   for (const [name, batch, body, call] of [
     ['4 MiB', batchOfBytes(4 * mib), undefined, {}],
     ['16 MiB', batchOfBytes(16 * mib), 'gzip', gzip],
