@@ -19,6 +19,9 @@ async function whileBroken(t: Test, member: RunningMember, attempt: () => Promis
   }
 }
 
+const unsent = `select 1 from crossline.outbox where batch_id is null
+  union all select 1 from crossline.outbound_batch where receipt is null`
+
 const failures = (member: RunningMember, worker: string) =>
   member.logLines.filter((line) => line.includes(`"worker":"${worker}"`) && line.includes('audit_unavailable')).length
 
@@ -93,6 +96,7 @@ t.test('no step changes anything that it can not record', async (t) => {
       ['actions', { action: 'removed', analyst: 'an-1' }],
     ]
     for (const [name, body] of acts) {
+      await eventually('what was said before has been delivered', async () => (await admin(se, unsent)).rowCount === 0)
       await whileBroken(t, se, async () => {
         t.match(await post(se, `/v1/items/${item}/${name}`, body), unavailable, name)
       })
