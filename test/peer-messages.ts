@@ -1,5 +1,5 @@
 // The lines of an independent peer: messages and batches as protocol.md describes them, each field open to a test's change.
-import { inclusionOf, newId, sha256 } from './peer.ts'
+import { inclusionOf, newId } from './peer.ts'
 
 export type Change = Record<string, unknown>
 
@@ -9,7 +9,7 @@ export interface Parties {
   to: string
 }
 
-export function reportFacts(origin: string, change: Change = {}): Change {
+function reportFacts(origin: string, change: Change = {}): Change {
   return {
     id: newId(),
     origin,
@@ -24,7 +24,7 @@ export function reportFacts(origin: string, change: Change = {}): Change {
   }
 }
 
-export function handedItem(via: readonly string[], change: Change = {}): Change {
+function handedItem(via: readonly string[], change: Change = {}): Change {
   const id = newId()
   const host = `p${id.slice(-8)}.example`
   return {
@@ -103,5 +103,3 @@ export function evidenceOf(lines: readonly Buffer[], index: number, tokens: { pr
   const message = (lines[index] as Buffer).toString()
   return { message, index, size: lines.length, path: inclusionOf(lines, index), ...tokens }
 }
-
-export const digestOf = (token: string): string => sha256(token)

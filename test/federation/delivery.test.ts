@@ -74,6 +74,13 @@ t.test('a batch that is too large is cut into smaller ones, until all of it is t
   await arriveAt(ids)
   lab.misbehave = undefined
   await exactlyOnce(t, ids, 'too large')
+  const { rows } = await sql<{ item_id: string }>`
+    select item_id from outbox where item_id = any(${ids}::uuid[]) order by seq`.execute(gb.database.database)
+  t.same(
+    lab.messages.map((message) => message['item']).filter((id) => ids.includes(String(id))),
+    rows.map((row) => row.item_id),
+    'in the order of commit, across the batches',
+  )
   t.equal((await statusOf()).quarantined, 0)
 })
 

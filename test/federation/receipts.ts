@@ -15,7 +15,7 @@ export const onBatch =
     return true
   }
 
-export function sendText(response: ServerResponse, text: string, type = 'application/json'): void {
+function sendText(response: ServerResponse, text: string, type = 'application/json'): void {
   response.writeHead(200, { 'content-type': type }).end(text)
 }
 
