@@ -13,6 +13,7 @@ import { prepareDatabase } from '#storage/prepare-database.ts'
 import { serviceLoginOf } from '#storage/service-login.ts'
 import { checkAuditLog } from '../audit-check.ts'
 import { migrationsFolder, openTestServer, type Teardown } from '../database.ts'
+import { attacksOnFoundations, schemaChanges } from './audit-attacks.ts'
 import { noPostgres15, startPostgres15 } from './fixtures.ts'
 
 /** SQLSTATE of a missing right, which is also what our own triggers raise. */
@@ -129,40 +130,7 @@ function behaviour(t: Test, openServer: (t: Teardown) => Promise<string>): void 
     const { serviceUrl, partition } = place
     await attack(t, {
       url: serviceUrl,
-      statements: [
-        'delete from crossline.audit_pending',
-        "insert into crossline.audit_pending values (99, '\\x00')",
-        'update crossline.audit_pending set id = id + 1',
-        'delete from crossline.audit_payload',
-        "update crossline.audit_payload set sealed = '\\x00'",
-        'delete from crossline.audit_head',
-        "insert into crossline.migration_window (name) values ('x')",
-        'delete from crossline.migration_window_record',
-        'alter table crossline.audit_entry disable trigger all',
-        'alter table crossline.audit_entry disable trigger audit_no_change',
-        `alter table crossline.${partition} disable trigger audit_no_change`,
-        'alter table crossline.audit_entry disable row level security',
-        `alter table crossline.audit_entry detach partition crossline.${partition}`,
-        'drop trigger audit_no_change on crossline.audit_entry',
-        'drop policy liaison_scope on crossline.audit_entry',
-        'create policy mine on crossline.audit_entry using (true)',
-        'create rule mine as on insert to crossline.audit_entry do instead nothing',
-        'create trigger mine before insert on crossline.audit_entry for each row execute function crossline.refuse_change()',
-        'drop event trigger crossline_ddl',
-        'alter event trigger crossline_drop disable',
-        'drop table crossline.audit_entry',
-        `drop table crossline.${partition}`,
-        'drop schema crossline cascade',
-        'create table crossline.mine ()',
-        'create table public.mine ()',
-        'create temp table audit_pending ()',
-        'create function crossline.mine() returns int language sql as $$ select 1 $$',
-        'create or replace function crossline.refuse_change() returns trigger language plpgsql as $$ begin return new; end $$',
-        'alter sequence crossline.audit_entry_id_seq restart with 1',
-        "select setval('crossline.audit_entry_id_seq', 1)",
-        "select nextval('crossline.audit_entry_id_seq')",
-        'select crossline.audit_enqueue()',
-      ],
+      statements: attacksOnFoundations(partition),
     })
   })
 
@@ -300,48 +268,7 @@ function behaviour(t: Test, openServer: (t: Teardown) => Promise<string>): void 
 
   t.test('the schema can not be changed outside a migration window, by the owner or a superuser', async (t) => {
     const { adminUrl, partition } = place
-    const statements = [
-      'create table crossline.mine ()',
-      'create table crossline.mine as select 1 as n',
-      'select 1 as n into crossline.mine',
-      'create view crossline.mine as select 1 as n',
-      'create index on crossline.audit_entry (country)',
-      'create function crossline.mine() returns int language sql as $$ select 1 $$',
-      'create or replace function crossline.refuse_change() returns trigger language plpgsql as $$ begin return new; end $$',
-      'drop function crossline.refuse_change() cascade',
-      'alter function crossline.refuse_change() rename to other',
-      'alter table crossline.audit_entry add column mine int',
-      'alter table crossline.audit_entry disable trigger audit_no_change',
-      'alter table crossline.audit_entry disable trigger all',
-      `alter table crossline.${partition} disable trigger audit_no_truncate`,
-      'alter table crossline.audit_entry rename to other',
-      'alter table crossline.audit_entry disable row level security',
-      `alter table crossline.audit_entry detach partition crossline.${partition}`,
-      'alter sequence crossline.audit_entry_id_seq restart with 1',
-      'alter trigger audit_no_change on crossline.audit_entry rename to other',
-      'drop trigger audit_no_change on crossline.audit_entry',
-      'drop trigger audit_enqueue on crossline.audit_entry',
-      'create trigger mine before insert on crossline.audit_entry for each row execute function crossline.refuse_change()',
-      'create rule mine as on insert to crossline.audit_entry do instead nothing',
-      'drop policy liaison_scope on crossline.audit_entry',
-      'alter policy liaison_scope on crossline.audit_entry using (true)',
-      'create policy mine on crossline.audit_entry using (true)',
-      'grant update on crossline.audit_entry to crossline_service',
-      'grant insert on crossline.audit_entry to crossline_service',
-      'grant insert (recorded_at) on crossline.audit_entry to crossline_service',
-      'grant create on schema crossline to crossline_service',
-      'grant execute on function crossline.refuse_change() to public',
-      'revoke select on crossline.audit_entry from crossline_service',
-      'alter default privileges for role crossline_owner in schema crossline grant update on tables to crossline_service',
-      "comment on table crossline.audit_entry is 'mine'",
-      'drop index crossline.audit_entry_time',
-      `drop table crossline.${partition}`,
-      'drop table crossline.audit_entry',
-      'drop table crossline.audit_pending',
-      'drop table crossline.migration_window cascade',
-      'drop schema crossline cascade',
-      'drop owned by crossline_owner cascade',
-    ]
+    const statements = schemaChanges(partition)
     // What it would take a superuser to undo (dropping or disabling the event triggers) is not the owner's to do.
     const guards = [
       'drop function crossline_guard.refuse_ddl() cascade',
