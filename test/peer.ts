@@ -90,7 +90,7 @@ export function portOf({ document }: ReadDirectory, id: string): number {
   return Number(new URL(member.endpoints[0].url).port)
 }
 
-export function keyOf({ document }: ReadDirectory, id: string, kid: string): KeyObject {
+function keyOf({ document }: ReadDirectory, id: string, kid: string): KeyObject {
   const member = document.members.find((each: { id: string }) => each.id === id)
   const found = member?.keys.find((each: { kid: string; use: string }) => each.kid === kid && each.use === 'sign')
   if (!found) throw new Error('no such key in the directory')
