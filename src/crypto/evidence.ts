@@ -12,7 +12,7 @@ import { type ReceiptClaims, verifyReceipt } from './receipt.ts'
 import { judgeToken, maxProofBytes, maxTokenBytes } from './token-gate.ts'
 
 /** The one call whose proofs sign messages. */
-export const batchesCall = { method: 'POST', path: '/federation/v1/batches' } as const
+const batchesCall = { method: 'POST', path: '/federation/v1/batches' } as const
 
 /** Everything that shows who said one message to whom. */
 export interface Evidence {

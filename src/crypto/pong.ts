@@ -16,7 +16,7 @@ export interface PongClaims {
 }
 
 /** 16 to 64 base64url characters. */
-export const isNonce: FormCheck = (value) => typeof value === 'string' && /^[A-Za-z0-9_-]{16,64}$/.test(value)
+const isNonce: FormCheck = (value) => typeof value === 'string' && /^[A-Za-z0-9_-]{16,64}$/.test(value)
 
 const pongKind: TokenKind = {
   typ: pongTyp,

@@ -21,8 +21,8 @@ import { type FindKey, judgeToken, maxProofBytes, type OpenedToken, openToken, s
 export const proofTyp = 'crossline-proof+jwt'
 
 /** Longest life of a proof, and how far `iat` may be from the moment of arrival. */
-export const proofLifetimeS = 120
-export const clockToleranceS = 60
+const proofLifetimeS = 120
+const clockToleranceS = 60
 
 /** What a verified proof says. `root` and `size` are there on `/batches` and nowhere else. */
 export interface ProofClaims {

@@ -59,7 +59,7 @@ export function splitToken(compact: unknown, kind: Pick<TokenKind, 'code' | 'max
 }
 
 /** Reads a protected header that must be exactly `alg, typ, kid`. Throws the kind's code. */
-export function parseTokenHeader(encoded: string, kind: Pick<TokenKind, 'typ' | 'code'>): TokenHeader {
+function parseTokenHeader(encoded: string, kind: Pick<TokenKind, 'typ' | 'code'>): TokenHeader {
   const header = parseTokenPart(encoded, kind)
   const form = { alg: (alg: unknown) => alg === 'ES256', typ: (typ: unknown) => typ === kind.typ, kid: isDigest }
   const fault = findFormFault(header, { required: form })

@@ -2,12 +2,10 @@
 // Order as in protocol.md: line form, then count; the envelope is read by its own function, because root and size are checked before it.
 
 import { CrosslineError } from '#errors.ts'
+import { maxMessages } from '#schema/message.ts'
 import { findFormFault, isMemberId, isUuidV7 } from './exact-forms.ts'
 import { leafHash } from './merkle.ts'
 import { parseStrictJson } from './strict-json.ts'
-
-/** Most messages that one batch may hold. */
-export const maxMessages = 1_000
 
 /** First line of a batch: which batch it is, who sends it, and to whom. */
 export interface BatchEnvelope {

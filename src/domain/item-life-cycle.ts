@@ -35,7 +35,7 @@ const finalOutcomes: Partial<Record<Action['action'], Outcome>> = {
 }
 
 /** Who owns the item, as the rules see it: a handoff that was sent may have been stored before its receipt came back. */
-export function isOwner(facts: LifeCycleFacts, member: string): boolean {
+function isOwner(facts: LifeCycleFacts, member: string): boolean {
   return facts.owner === member || (facts.state === 'sent' && facts.handedTo === member)
 }
 
@@ -48,11 +48,6 @@ export function verifyEvent(facts: LifeCycleFacts, event: ItemEvent, member: str
   if (isLeaving || !allowedFrom[event].includes(state))
     throw wrongState({ ...facts, state }, 'The state of the item does not allow this.')
 }
-
-/** The state after an event that `verifyEvent` allowed. */
-export const stateAfter = { accept: 'accepted', refuse: 'refused', assess: 'assessed' } as const satisfies Partial<
-  Record<ItemEvent, ItemState>
->
 
 /** An assessment may follow unless the last one is locked: only `national` can be overruled (invariant 2). */
 export function verifyAssessment(facts: LifeCycleFacts, member: string): void {

@@ -5,7 +5,7 @@ import { CrosslineError } from '#errors.ts'
 import { isObject } from './exact-forms.ts'
 
 /** How deep arrays and objects may nest. */
-export const maxDepth = 32
+const maxDepth = 32
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 

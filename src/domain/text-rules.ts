@@ -14,7 +14,7 @@ export function refuseMedia(text: string, pointer: string): void {
 }
 
 /** Most bytes of a text as JSON in UTF-8, so that a handoff with it always fits into one message line. */
-export const maxMemoBytes = 32_768
+const maxMemoBytes = 32_768
 
 /** Throws `too_large` naming the field if a text would not fit into a message. */
 export function refuseTooLong(text: string, pointer: string): void {

@@ -37,7 +37,7 @@ export const auditEvents = [
   'security.conflict',
 ] as const
 export type AuditEvent = (typeof auditEvents)[number]
-export const AuditEventCode = Type.Enum([...auditEvents], { description: 'What happened.' })
+const AuditEventCode = Type.Enum([...auditEvents], { description: 'What happened.' })
 
 /** The entry itself: RFC 8785 JSON, strings and integers only, members without a value are absent. These bytes are what is hashed. */
 export const Entry = Type.Object(

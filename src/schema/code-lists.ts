@@ -5,7 +5,7 @@ import { Type } from 'typebox'
 /** Version of all code lists together; travels in `schema.version` of every message. */
 export const codeListVersion = 1
 
-export const iccamNumbers = {
+const iccamNumbers = {
   classification: { baseline: 1, national: 2, ignore: 4 },
   siteType: {
     website: 2,
@@ -122,7 +122,4 @@ export const ItemState = Type.Enum(
 )
 export const Outcome = Type.Enum(['removed', 'unavailable', 'not_illegal', 'duplicate', 'withdrawn', 'expired'], {
   description: 'How a closed item ended.',
-})
-export const Role = Type.Enum(['hotline', 'liaison', 'operator'], {
-  description: "What a client certificate may do: a hotline's own system, a law-enforcement liaison, or a node operator.",
 })

@@ -204,35 +204,6 @@ export const Directory = Type.Object(
   },
 )
 
-export const Pulse = Type.Object(
-  {
-    version: counter('The current version of the directory.'),
-    hash: sha256Digest('SHA-256 of the current directory as served.'),
-    issuedAt: timestamp('When it was issued.'),
-    expires: timestamp('At most 24 hours after issuedAt.'),
-    revoked: Type.Object(
-      {
-        keys: Type.Array(sha256Digest('A kid that counts no more.'), {
-          maxItems: 5000,
-          uniqueItems: true,
-          description: 'Revoked keys.',
-        }),
-        fingerprints: Type.Array(sha256Digest('A certificate that counts no more.'), {
-          maxItems: 5000,
-          uniqueItems: true,
-          description: 'Revoked certificates.',
-        }),
-      },
-      { ...closed, description: 'What is taken away before the next directory says so.' },
-    ),
-  },
-  {
-    ...closed,
-    $id: 'Pulse',
-    description: 'The heartbeat of the office: it can only take away. Compact JWS, typ crossline-pulse+jws.',
-  },
-)
-
 export type EcPublicKey = Static<typeof EcPublicKey>
 export type EdPublicKey = Static<typeof EdPublicKey>
 export type Root = Static<typeof Root>
@@ -241,7 +212,6 @@ export type MemberCertificate = Static<typeof MemberCertificate>
 export type Member = Static<typeof Member>
 export type Route = Static<typeof Route>
 export type Directory = Static<typeof Directory>
-export type Pulse = Static<typeof Pulse>
 
 export const rootValidator = Compile(Root)
 export const directoryValidator = Compile(Directory)

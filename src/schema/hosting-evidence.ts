@@ -44,7 +44,7 @@ export const EvidenceFlag = Type.Enum(['cdn', 'conflict', 'unknown_country', 'sp
 })
 export type EvidenceFlag = Static<typeof EvidenceFlag>
 
-export const CountrySource = Type.Object(
+const CountrySource = Type.Object(
   {
     database: lineOfText(100, 'Name of the geolocation database, as its own metadata gives it.'),
     builtAt: timestamp('When the vendor built the database.'),
@@ -84,7 +84,7 @@ export const EvidenceAddress = Type.Object(
 )
 export type EvidenceAddress = Static<typeof EvidenceAddress>
 
-export const EvidenceDecision = Type.Object(
+const EvidenceDecision = Type.Object(
   {
     country: orNull(countryCode('The hosting country; null if no rule gives one.')),
     rule: CountryRule,
@@ -92,7 +92,6 @@ export const EvidenceDecision = Type.Object(
   },
   { ...closed, $id: 'EvidenceDecision', description: 'What follows from the evidence, and by which rule.' },
 )
-export type EvidenceDecision = Static<typeof EvidenceDecision>
 
 export const HostingEvidence = Type.Object(
   {

@@ -11,7 +11,7 @@ export const maxLineBytes = 65_536
 export const maxLineBytesWithOrigin = 196_608
 const closed = { additionalProperties: false } as const
 
-export const Evidence = Type.Object(
+const Evidence = Type.Object(
   {
     message: Type.String({ maxLength: maxLineBytes, description: 'The message line, as sent, without its newline.' }),
     index: Type.Integer({ minimum: 0, maximum: maxMessages - 1, description: 'Position of the message in its batch, from 0.' }),
@@ -25,7 +25,6 @@ export const Evidence = Type.Object(
   },
   { ...closed, $id: 'Evidence', description: "Proof of one message, which anybody can check with the author's public key." },
 )
-export type Evidence = Static<typeof Evidence>
 
 /** The item as it travels in a handoff. */
 export const HandedItem = Type.Object(
@@ -83,7 +82,6 @@ export const messageBodies = {
   assessment: Assessment,
   action: Action,
 } as const
-export type MessageKind = keyof typeof messageBodies
 
 /** A message with its body still unread: the envelope is checked first, then the body by its kind. */
 export const Message = Type.Object(

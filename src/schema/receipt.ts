@@ -20,7 +20,7 @@ export const exceptionCodes = [
 ] as const
 export type ExceptionCode = (typeof exceptionCodes)[number]
 
-export const ReceiptException = Type.Object(
+const ReceiptException = Type.Object(
   {
     index: Type.Integer({ minimum: 0, maximum: 999, description: 'Position of the message in the batch, from 0.' }),
     id: orNull(Type.String({ maxLength: 64, description: 'Id of the message; null if the line could not be read.' })),
@@ -31,9 +31,8 @@ export const ReceiptException = Type.Object(
   },
   { ...closed, $id: 'ReceiptException', description: 'A message that was not newly stored.' },
 )
-export type ReceiptException = Static<typeof ReceiptException>
 
-export const CheckpointClaim = Type.Object(
+const CheckpointClaim = Type.Object(
   {
     origin: Type.String({ maxLength: 80, description: 'Origin of the log: <member id>/audit/<year>.' }),
     size: Type.Integer({ minimum: 0, description: 'Number of entries.' }),

@@ -21,7 +21,7 @@ import { countryCode, lineOfText, linesOfText, memberId, orNull, timestamp, uuid
 import { HostingEvidence } from './hosting-evidence.ts'
 
 /** The most items that one report may hold. */
-export const maxItems = 10_000
+const maxItems = 10_000
 const closed = { additionalProperties: false } as const
 
 const UrlText = Type.String({
@@ -51,7 +51,7 @@ export const StatedCountry = Type.Object(
   },
 )
 
-export const AccessCredentials = Type.Object(
+const AccessCredentials = Type.Object(
   { username: lineOfText(256, 'User name of the page.'), password: lineOfText(256, 'Password of the page.') },
   {
     ...closed,
@@ -203,7 +203,7 @@ export const RefuseInput = Type.Object(
 )
 export type RefuseInput = Static<typeof RefuseInput>
 
-export const Route = Type.Object(
+const Route = Type.Object(
   {
     rule: Type.String({
       pattern: '^[a-z_]{2,40}$',

@@ -6,14 +6,15 @@ import { digest } from '#crypto/digests.ts'
 import { signPong } from '#crypto/pong.ts'
 import { signError } from '#crypto/signed-error.ts'
 import { CrosslineError, type ErrorCode } from '#errors.ts'
+import { maxMessages } from '#schema/message.ts'
 import { findDocument } from '#storage/directory-store.ts'
 import type { AdmittedCall, StepContext } from './context.ts'
 import { noteSecurityEvent } from './note-security-event.ts'
 
 /** Versions of the protocol that this node serves, and its limits for one batch. */
-export const served = {
+const served = {
   versions: [1],
-  limits: { maxMessages: 1000, maxBytes: 4 * 1024 * 1024, maxInflated: 16 * 1024 * 1024 },
+  limits: { maxMessages, maxBytes: 4 * 1024 * 1024, maxInflated: 16 * 1024 * 1024 },
 } as const
 
 export async function answerPing(ctx: StepContext, call: AdmittedCall, { nonce }: { nonce: string }): Promise<{ pong: string }> {

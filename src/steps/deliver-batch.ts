@@ -8,6 +8,7 @@ import { merkleRoot } from '#domain/merkle.ts'
 import { nextRetry } from '#domain/retry-policy.ts'
 import { parseStrictObject } from '#domain/strict-json.ts'
 import { CrosslineError } from '#errors.ts'
+import { maxMessages } from '#schema/message.ts'
 import { inTransaction } from '#storage/database.ts'
 import {
   addProof,
@@ -25,6 +26,7 @@ import {
   recordPeerFailure,
   recordPeerSuccess,
   releasePeers,
+  renewLease,
 } from '#storage/peer-store.ts'
 import { moveItems, type Trx } from '#storage/report-store.ts'
 import { appendAudit } from './append-audit.ts'
@@ -36,7 +38,6 @@ import { quarantineMessage, recordReceipt, splitBatch } from './record-receipt.t
 import { openLine, openSubjectKey, type SubjectKey } from './subject-keys.ts'
 
 const batchesPath = '/federation/v1/batches'
-const maxMessages = 1000
 /** Sender's cut: bytes first, then count. Below the receiver's 4 MiB, so that envelope and newlines fit. */
 const maxBatchBytes = 4_000_000
 // As long as a call may take and a little more. A lease that outlives its holder only delays; a batch that two send is stored once.
@@ -56,6 +57,17 @@ export type Delivery =
 /** Destinations with something to send that are due and that no other process serves. */
 export function findDestinations(ctx: StepContext, holder: string): Promise<string[]> {
   return findDueDestinations(ctx.db, { now: ctx.now(), holder })
+}
+
+/** Renews the lease while a delivery runs, so that no other process sends beside it. Never throws: a lease that is lost only costs a repetition. */
+export async function keepLease(
+  ctx: StepContext,
+  { destination, holder }: { destination: string; holder: string },
+): Promise<void> {
+  const until = new Date(ctx.now().getTime() + leaseMs)
+  await renewLease(ctx.db, { member: destination, holder, until }).catch((error: unknown) =>
+    ctx.log.warn({ step: 'deliver-batch', peer: destination, err: error }, 'a lease could not be renewed'),
+  )
 }
 
 /** Gives every lease of this process back, so that another one need not wait for its end. */

@@ -17,9 +17,12 @@ export async function readDirectoryFiles(keeper: DirectoryKeeper, files: Directo
   if (files.directory !== undefined) await keeper.considerDirectory(await readWhole(files.directory), 'file')
 }
 
+const rereadMs = 600_000
+
 /** The same, but a file that has not changed since it was last read is not looked at again. */
 export function watchDirectoryFiles(keeper: DirectoryKeeper, { root, directory }: DirectoryFiles): () => Promise<void> {
   const seen = new Map<string, string>()
+  let forgetAt = 0
   async function isChanged(path: string | undefined): Promise<boolean> {
     if (path === undefined) return false
     const { mtimeMs, size, ino } = await stat(path)
@@ -29,6 +32,9 @@ export function watchDirectoryFiles(keeper: DirectoryKeeper, { root, directory }
     return true
   }
   return async () => {
+    // What was refused for the moment only (a clock that was wrong) is looked at again.
+    if (Date.now() >= forgetAt) seen.clear()
+    if (seen.size === 0) forgetAt = Date.now() + rereadMs
     const [isNewRoot, isNewDirectory] = [await isChanged(root), await isChanged(directory)]
     if (isNewRoot || isNewDirectory) await readDirectoryFiles(keeper, { root, directory })
   }

@@ -20,7 +20,7 @@ export type ReportTexts = Pick<ReportInput, 'reference' | 'referrer' | 'memo' | 
 type Parts = Awaited<ReturnType<typeof findItemParts>>
 
 /** Items in the order of the ids; an id that is not held is left out. */
-export async function showItems(ctx: StepContext, db: Db, ids: readonly string[]): Promise<Item[]> {
+async function showItems(ctx: StepContext, db: Db, ids: readonly string[]): Promise<Item[]> {
   const parts = await findItemParts(db, ids)
   const assessments = Map.groupBy(parts.assessments, (row) => row.item_id)
   const actions = Map.groupBy(parts.actions, (row) => row.item_id)

@@ -14,7 +14,7 @@ import type { ItemContent } from './show-items.ts'
 import { openJson, openSubjectKey } from './subject-keys.ts'
 
 /** How often a resolver that fails is asked again before the item waits for a person as untraceable: about 40 minutes in all. */
-export const maxTraceAttempts = 8
+const maxTraceAttempts = 8
 const firstDelayMs = 10_000
 const maxDelayMs = 24 * 3_600_000
 

@@ -37,6 +37,18 @@ export async function claimPeer(
   return found.rows[0]
 }
 
+export async function renewLease(
+  db: Db,
+  { member, holder, until }: { member: string; holder: string; until: Date },
+): Promise<void> {
+  await db
+    .updateTable('peer')
+    .set({ lease_until: until })
+    .where('member', '=', member)
+    .where('lease_holder', '=', holder)
+    .execute()
+}
+
 export async function releasePeers(db: Db, holder: string): Promise<void> {
   await db.updateTable('peer').set({ lease_until: null, lease_holder: null }).where('lease_holder', '=', holder).execute()
 }
@@ -55,7 +67,7 @@ export async function recordPeerFailure(
 
 export async function recordPeerSuccess(db: Db, member: string): Promise<void> {
   await sql`update peer set failures = 0, failing_since = null, last_error = null, held_reason = null, heard_at = now()
-    where member = ${member} and failures > 0`.execute(db)
+    where member = ${member} and (failures > 0 or heard_at is null or heard_at < now() - interval '10 seconds')`.execute(db)
 }
 
 /** Lets a destination be tried now: the peer was heard of, or the directory changed about it. Gives the members that were waiting. */

@@ -1,7 +1,7 @@
 // What runs without a request: tracing, delivering to each peer, following the directory, tidying. Each is one loop with one step.
 import { randomUUIDv7 } from 'node:crypto'
 import type { StepContext, Wake } from '#steps/context.ts'
-import { deliverBatch, findDestinations, letGo } from '#steps/deliver-batch.ts'
+import { deliverBatch, findDestinations, keepLease, letGo } from '#steps/deliver-batch.ts'
 import type { DirectoryKeeper } from '#steps/directory-keeper.ts'
 import { type DirectoryFiles, mirrorDirectory, watchDirectoryFiles } from '#steps/refresh-directory.ts'
 import { tidyUp } from '#steps/tidy-up.ts'
@@ -17,6 +17,8 @@ export interface Workers {
 
 const traceLimit = 500
 const batchLimit = 1000
+/** A call may take longer than the lease, which is short so that a killed process delays nobody. */
+const leaseRenewalMs = 3000
 
 export function startWorkers(ctx: StepContext, { keeper, files }: { keeper: DirectoryKeeper; files: DirectoryFiles }): Workers {
   const hints = new Set<string>()
@@ -54,6 +56,7 @@ function startDelivering(ctx: StepContext): Loop {
 
   async function serve(destination: string): Promise<void> {
     let limit = batchLimit
+    const renewing = setInterval(() => void keepLease(ctx, { destination, holder }), leaseRenewalMs)
     try {
       for (;;) {
         const delivery = await deliverBatch(ctx, { destination, holder, limit })
@@ -65,6 +68,7 @@ function startDelivering(ctx: StepContext): Loop {
     } catch (error) {
       ctx.log.error({ worker: 'deliver', peer: destination, err: error }, 'delivery failed and is tried again')
     } finally {
+      clearInterval(renewing)
       busy.delete(destination)
       if (woken.delete(destination)) loop.wake()
     }
