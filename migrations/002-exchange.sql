@@ -55,8 +55,15 @@ create index item_url_key on crossline.item (url_key);
 create table crossline.item_content (
   item_id uuid primary key,
   sealed bytea,                                             -- url, hashes, stated country, under the item's key; null once erased
-  evidence bytea,                                           -- sealed hosting evidence
   owner_reference bytea                                     -- sealed file number of the owner
+) with (toast_tuple_target = 8160);
+-- Sealed texts don't compress: kept in the row as they are, up to a page.
+alter table crossline.item_content alter column sealed set storage external;
+
+-- What this node found itself; an item that was handed over brings its evidence in its content.
+create table crossline.item_evidence (
+  item_id uuid primary key,
+  sealed bytea not null
 );
 
 create table crossline.assessment (
@@ -100,10 +107,11 @@ create table crossline.idempotency (
 );
 
 grant usage on sequence crossline.state_seq to crossline_service;
-grant select, insert on crossline.subject_key, crossline.report, crossline.item, crossline.item_content, crossline.assessment,
+grant select, insert on crossline.subject_key, crossline.report, crossline.item, crossline.item_content, crossline.item_evidence, crossline.assessment,
   crossline.action, crossline.api_client, crossline.idempotency to crossline_service;
 grant update (state, outcome, refusal, owner, handed_by, handed_to, via, hosting_country, assigned_country, route_rule, route_flags,
   trace_due_at, trace_attempts, state_seq, changed_at) on crossline.item to crossline_service;
-grant update (evidence, owner_reference) on crossline.item_content to crossline_service;
+grant update (owner_reference) on crossline.item_content to crossline_service;
+grant update (sealed) on crossline.item_evidence to crossline_service;
 grant update (revoked_at) on crossline.api_client to crossline_service;
 grant delete on crossline.idempotency to crossline_service;

@@ -11,7 +11,8 @@ create table crossline.message (
   inbound_index integer,
   stored_at timestamptz not null default now(),
   primary key (author, id)
-);
+) with (toast_tuple_target = 8160);
+alter table crossline.message alter column sealed set storage external;
 create index message_item on crossline.message (item_id);
 
 create table crossline.outbox (
@@ -21,6 +22,7 @@ create table crossline.outbox (
   message_id uuid not null,
   item_id uuid not null,
   kind text not null,
+  leaf bytea not null,
   bytes integer not null,
   batch_id uuid,
   batch_index integer

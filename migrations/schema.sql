@@ -165,9 +165,14 @@ create table crossline.item (
 create table crossline.item_content (
   item_id uuid not null,
   sealed bytea,
-  evidence bytea,
   owner_reference bytea,
   constraint item_content_pkey PRIMARY KEY (item_id)
+) with (toast_tuple_target=8160);
+
+create table crossline.item_evidence (
+  item_id uuid not null,
+  sealed bytea not null,
+  constraint item_evidence_pkey PRIMARY KEY (item_id)
 );
 
 create table crossline.kysely_migration (
@@ -195,7 +200,7 @@ create table crossline.message (
   stored_at timestamp with time zone not null default now(),
   constraint message_leaf_check CHECK ((length(leaf) = 32)),
   constraint message_pkey PRIMARY KEY (author, id)
-);
+) with (toast_tuple_target=8160);
 
 create table crossline.migration_window (
   id bigint not null generated always as identity,
@@ -238,6 +243,7 @@ create table crossline.outbox (
   message_id uuid not null,
   item_id uuid not null,
   kind text not null,
+  leaf bytea not null,
   bytes integer not null,
   batch_id uuid,
   batch_index integer,
@@ -467,6 +473,7 @@ grant insert, select on table crossline.directory_document to crossline_service;
 grant insert, select on table crossline.inbound_batch to crossline_service;
 grant insert, select on table crossline.item to crossline_service;
 grant insert, select on table crossline.item_content to crossline_service;
+grant insert, select on table crossline.item_evidence to crossline_service;
 grant insert, select on table crossline.message to crossline_service;
 grant insert, select on table crossline.outbound_batch to crossline_service;
 grant insert, select on table crossline.outbox to crossline_service;
@@ -498,8 +505,8 @@ grant update on table crossline.item (state_seq) to crossline_service;
 grant update on table crossline.item (trace_attempts) to crossline_service;
 grant update on table crossline.item (trace_due_at) to crossline_service;
 grant update on table crossline.item (via) to crossline_service;
-grant update on table crossline.item_content (evidence) to crossline_service;
 grant update on table crossline.item_content (owner_reference) to crossline_service;
+grant update on table crossline.item_evidence (sealed) to crossline_service;
 grant update on table crossline.outbound_batch (proofs) to crossline_service;
 grant update on table crossline.outbound_batch (receipt) to crossline_service;
 grant update on table crossline.outbound_batch (receipted_at) to crossline_service;

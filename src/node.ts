@@ -20,6 +20,7 @@ import { buildServer, type Server, type TlsFiles } from '#http/server.ts'
 import { createLogger, type Logger } from '#log.ts'
 import type { StepContext } from '#steps/context.ts'
 import { type DirectoryKeeper, openDirectoryKeeper } from '#steps/directory-keeper.ts'
+import { createRecent } from '#steps/recent.ts'
 import { recordMigrations } from '#steps/record-migrations.ts'
 import { readDirectoryFiles } from '#steps/refresh-directory.ts'
 import { addAuditPartitions } from '#storage/audit-store.ts'
@@ -47,6 +48,7 @@ export interface NodeOverrides {
 }
 
 const migrationsFolder = join(import.meta.dirname, '..', 'migrations')
+const mebibyte = 1024 * 1024
 const minNodeVersion = [26, 12, 1]
 
 /** Starts a node. On any failure what was started is stopped again, in the opposite order. */
@@ -115,6 +117,11 @@ async function assemble(assembly: Assembly): Promise<Node> {
     geo,
     cdn,
     peers,
+    recent: {
+      keys: createRecent(50_000),
+      contents: createRecent(32 * mebibyte, ({ url = '' }) => url.length + 500),
+      lines: createRecent(64 * mebibyte, (line) => line.length),
+    },
     policy: { cdnToHome: config.cdnToHome },
     now,
     log,

@@ -19,15 +19,16 @@ import {
 } from '#storage/report-store.ts'
 import { appendAudit } from './append-audit.ts'
 import type { Caller, StepContext } from './context.ts'
-import { getReport, type ItemContent, type ReportTexts, showReport } from './show-items.ts'
+import { getReport, showReport } from './show-items.ts'
 import { hideIdempotencyKey, makeSubjectKey, type SubjectKey, sealJson } from './subject-keys.ts'
+import type { ItemContent, ReportTexts } from './texts.ts'
 
 /** A report as checked and prepared, before anything is written. */
 interface PreparedReport {
   row: NewReport
   texts: ReportTexts
   key: SubjectKey & { wrapped: Buffer }
-  items: { row: NewItem; content: ItemContent }[]
+  items: { row: NewItem; content: ItemContent; key: Buffer }[]
 }
 
 /** Stores a report and its items in state `received`. `created` is false when this very report was stored before. */
@@ -40,9 +41,18 @@ export async function acceptReport(
   const prepared = prepareReport(ctx, input)
   const stored = await inTransaction(ctx.db, (trx) => storeOnce(ctx, trx, { prepared, caller }))
   if (stored.id !== prepared.row.id || !stored.created) return { report: await getReport(ctx, stored.id), created: false }
+  rememberItems(ctx, prepared)
   ctx.log.info({ step: 'accept-report', trace: caller.trace, report: stored.id, items: prepared.items.length }, 'report accepted')
   ctx.wake('trace')
   return { report: showPrepared(ctx, prepared), created: true }
+}
+
+/** The tracer comes for them at once. Only after the commit: nothing may be known that is not stored. */
+function rememberItems(ctx: StepContext, { items }: PreparedReport): void {
+  for (const { row, content, key } of items) {
+    ctx.recent.keys.set(row.id, key)
+    ctx.recent.contents.set(row.id, content)
+  }
 }
 
 function checkTexts(ctx: StepContext, input: ReportInput): void {
@@ -137,10 +147,9 @@ function prepareItem(ctx: StepContext, item: ItemInput, { reportId, position }: 
     assignedCountry: null,
     routeRule: null,
     sealed: sealJson(key, 'content', content),
-    evidence: null,
     wrappedKey: key.wrapped,
   }
-  return { row, content }
+  return { row, content, key: key.key }
 }
 
 interface Stored {

@@ -10,6 +10,8 @@ import type { DirectoryAge } from '#domain/directory-rules.ts'
 import type { HeldDirectory } from '#domain/held-directory.ts'
 import type { Logger } from '#log.ts'
 import type { Database } from '#storage/database.ts'
+import type { Recent } from './recent.ts'
+import type { ItemContent } from './texts.ts'
 
 /** What woke up: the worker that waits for it looks at once instead of at its next poll. */
 export type Wake = 'trace' | 'deliver'
@@ -33,6 +35,8 @@ export interface StepContext {
   geo: GeoDatabase
   cdn: CdnList
   peers: PeerClient
+  /** Shortcuts to what was just at hand: items' keys and contents, own lines. */
+  recent: { keys: Recent<Buffer>; contents: Recent<ItemContent>; lines: Recent<Buffer> }
   policy: { cdnToHome: boolean }
   now(): Date
   log: Logger

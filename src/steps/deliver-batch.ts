@@ -12,7 +12,6 @@ import { maxMessages } from '#schema/message.ts'
 import { inTransaction } from '#storage/database.ts'
 import {
   addProof,
-  type BatchInFlight,
   findBatchInFlight,
   findBatchMessages,
   findWaiting,
@@ -33,9 +32,10 @@ import { appendAudit } from './append-audit.ts'
 import { type CallResult, callPeer, proveCall } from './call-peer.ts'
 import type { StepContext } from './context.ts'
 import { noteSecurityEvent } from './note-security-event.ts'
+import { openLines } from './open-lines.ts'
 import { pingPeer } from './ping-peer.ts'
 import { quarantineMessage, recordReceipt, splitBatch } from './record-receipt.ts'
-import { openLine, openSubjectKey, type SubjectKey } from './subject-keys.ts'
+import type { SubjectKey } from './subject-keys.ts'
 
 const batchesPath = '/federation/v1/batches'
 /** Sender's cut: bytes first, then count. Below the receiver's 4 MiB, so that envelope and newlines fit. */
@@ -107,19 +107,9 @@ export async function deliverBatch(
 
 async function readInFlight(ctx: StepContext, destination: string): Promise<OpenBatch | undefined> {
   const inFlight = await findBatchInFlight(ctx.db, destination)
-  return inFlight && openBatch(ctx, inFlight, await findBatchMessages(ctx.db, inFlight.id))
-}
-
-function openBatch(ctx: StepContext, batch: BatchInFlight, messages: WaitingMessage[]): OpenBatch {
-  return { ...batch, messages, ...openLines(ctx, messages), isRepeated: true }
-}
-
-function openLines(ctx: StepContext, messages: readonly WaitingMessage[]): Pick<OpenBatch, 'lines' | 'keys'> {
-  const keys = new Map(messages.map((message) => [message.message_id, openSubjectKey(ctx, message.item_id, message.wrapped)]))
-  const lines = messages.map((message) =>
-    openLine(keys.get(message.message_id) as SubjectKey, message.message_id, message.sealed),
-  )
-  return { keys, lines }
+  if (!inFlight) return undefined
+  const messages = await findBatchMessages(ctx.db, inFlight.id)
+  return { ...inFlight, messages, ...(await openLines(ctx, ctx.db, messages)), isRepeated: true }
 }
 
 /** Takes the next messages out of the outbox into a batch, with its first proof, and records that they are sent: all before the network. */
@@ -130,7 +120,7 @@ async function cutBatch(ctx: StepContext, destination: string, limit: number): P
     const id = randomUUIDv7()
     const root = merkleRoot(messages.map((message) => message.leaf))
     const trace = randomBytes(16).toString('hex')
-    const { lines, keys } = openLines(ctx, messages)
+    const { lines, keys } = await openLines(ctx, trx, messages)
     const body = joinBatch({ batch: id, from: ctx.self, to: destination }, lines)
     const proof = await proveBatch(ctx, { destination, body, root, size: messages.length })
     const leaves = Buffer.concat(messages.map((message) => message.leaf))

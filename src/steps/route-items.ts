@@ -17,8 +17,8 @@ import {
 } from '#storage/report-store.ts'
 import { appendAudit, type NewEntry } from './append-audit.ts'
 import type { StepContext } from './context.ts'
-import type { ItemContent, ReportTexts } from './show-items.ts'
 import { openJson, openSubjectKey, type SubjectKey, sealJson } from './subject-keys.ts'
+import type { ItemContent, ReportTexts } from './texts.ts'
 import { writeMessage } from './write-message.ts'
 
 /** A traced item with all that its route and its handoff need. */

@@ -1,6 +1,7 @@
 // Shows items and reports as the schema describes them: rows joined, texts opened, nothing that is not the caller's.
 import { CrosslineError } from '#errors.ts'
-import type { Action, Assessment, Item, ItemInput, ItemPage, Report, ReportInput } from '#schema/report.ts'
+import type { HostingEvidence } from '#schema/hosting-evidence.ts'
+import type { Action, Assessment, Item, ItemPage, Report } from '#schema/report.ts'
 import {
   type Db,
   findItemIdsOfReport,
@@ -12,10 +13,7 @@ import {
 } from '#storage/report-store.ts'
 import type { StepContext } from './context.ts'
 import { openJson, openSubjectKey } from './subject-keys.ts'
-
-/** What is sealed of an item, and of a report. */
-export type ItemContent = Pick<ItemInput, 'hashes' | 'statedCountry' | 'url'>
-export type ReportTexts = Pick<ReportInput, 'reference' | 'referrer' | 'memo' | 'accessCredentials'>
+import type { ItemContent, ReportTexts } from './texts.ts'
 
 type Parts = Awaited<ReturnType<typeof findItemParts>>
 
@@ -49,7 +47,8 @@ function showItem(ctx: StepContext, row: Parts['items'][number]): Omit<Item, 'as
     contentType: row.content_type as Item['contentType'],
     isSource: row.is_source,
     hashes: content?.hashes ?? {},
-    hostingEvidence: key && row.evidence ? (openJson(key, 'evidence', row.evidence) as Item['hostingEvidence']) : null,
+    hostingEvidence:
+      key && row.evidence ? (openJson(key, 'evidence', row.evidence) as HostingEvidence) : (content?.hostingEvidence ?? null),
     hostingCountry: row.hosting_country,
     assignedCountry: row.assigned_country,
     owner: row.owner,

@@ -17,6 +17,7 @@ import { applyUpdate } from './apply-update.ts'
 import type { AdmittedCall, StepContext } from './context.ts'
 import { keepMessage, type ReadMessage, type RejectedLine } from './read-message.ts'
 import { makeSubjectKey, type SubjectKey, sealJson } from './subject-keys.ts'
+import type { ItemContent } from './texts.ts'
 
 export interface Storing {
   call: AdmittedCall
@@ -121,7 +122,7 @@ async function storeReports(ctx: StepContext, trx: Trx, handoffs: readonly Hando
 
 function toItem(ctx: StepContext, call: AdmittedCall, { body, key }: Handoff): NewItem {
   const { item, report } = body
-  const { url, hashes, statedCountry } = item
+  const { url } = item
   return {
     id: item.id,
     reportId: report.id,
@@ -136,13 +137,17 @@ function toItem(ctx: StepContext, call: AdmittedCall, { body, key }: Handoff): N
     hostingCountry: item.hostingCountry,
     assignedCountry: item.assignedCountry,
     routeRule: 'handed_over',
-    sealed: sealJson(key, 'content', {
-      ...(url === undefined ? {} : { url }),
-      hashes,
-      ...(statedCountry === undefined ? {} : { statedCountry }),
-    }),
-    evidence: sealJson(key, 'evidence', item.hostingEvidence),
+    sealed: sealJson(key, 'content', toContent(item)),
     wrappedKey: key.wrapped,
+  }
+}
+
+function toContent({ url, hashes, statedCountry, hostingEvidence }: HandoffBody['item']): ItemContent {
+  return {
+    ...(url === undefined ? {} : { url }),
+    hashes,
+    ...(statedCountry === undefined ? {} : { statedCountry }),
+    hostingEvidence,
   }
 }
 

@@ -7,11 +7,12 @@ import { CrosslineError } from '#errors.ts'
 import type { EvidenceAddress, HostingEvidence } from '#schema/hosting-evidence.ts'
 import { maxEvidenceAddresses } from '#schema/hosting-evidence.ts'
 import { isTransient } from '#storage/database.ts'
-import { findUntraced, postponeTraces, type UntracedItem } from '#storage/report-store.ts'
+import { findSealedContents, findUntraced, postponeTraces, type UntracedItem } from '#storage/report-store.ts'
 import type { StepContext } from './context.ts'
+import { openKeys } from './open-lines.ts'
 import { type RoutableItem, routeItems } from './route-items.ts'
-import type { ItemContent } from './show-items.ts'
-import { openJson, openSubjectKey } from './subject-keys.ts'
+import { openJson, type SubjectKey } from './subject-keys.ts'
+import type { ItemContent } from './texts.ts'
 
 /** How often a resolver that fails is asked again before the item waits for a person as untraceable: about 40 minutes in all. */
 const maxTraceAttempts = 8
@@ -24,7 +25,8 @@ export async function traceItems(ctx: StepContext, limit: number): Promise<numbe
   if (ctx.directoryAge() === 'expired') return 0
   const untraced = await findUntraced(ctx.db, { now: ctx.now(), limit })
   if (untraced.length === 0) return 0
-  const traced = (await Promise.all(untraced.map((item) => traceSafely(ctx, item)))).filter((item) => item !== undefined)
+  const read = await readContents(ctx, untraced)
+  const traced = (await Promise.all(untraced.map((item) => traceSafely(ctx, item, read)))).filter((item) => item !== undefined)
   const [later, now] = [true, false].map((wanted) => traced.filter((item) => (item.decision.outcome === 'try_later') === wanted))
   await postpone(ctx, later?.map((item) => item.row) ?? [], 'dns_failed')
   await routeSafely(ctx, now ?? [])
@@ -32,9 +34,9 @@ export async function traceItems(ctx: StepContext, limit: number): Promise<numbe
 }
 
 /** An item that can't even be read is put off by itself: it never stops the others. */
-async function traceSafely(ctx: StepContext, row: UntracedItem): Promise<RoutableItem | undefined> {
+async function traceSafely(ctx: StepContext, row: UntracedItem, read: ReadContents): Promise<RoutableItem | undefined> {
   try {
-    return await traceItem(ctx, row)
+    return await traceItem(ctx, row, read)
   } catch (error) {
     ctx.log.error({ step: 'trace-item', item: row.id, err: error }, 'an item can not be traced')
     await postpone(ctx, [row], 'internal')
@@ -73,9 +75,37 @@ async function postpone(ctx: StepContext, rows: readonly UntracedItem[], code: s
   }
 }
 
-async function traceItem(ctx: StepContext, row: UntracedItem): Promise<RoutableItem> {
-  const key = openSubjectKey(ctx, row.id, row.wrapped)
-  const content = openJson(key, 'content', row.sealed) as ItemContent
+interface ReadContents {
+  keys: Map<string, SubjectKey>
+  sealed: Map<string, Buffer>
+}
+
+/** What is not in memory any more is read for all together; it is opened for each by itself. */
+async function readContents(ctx: StepContext, rows: readonly UntracedItem[]): Promise<ReadContents> {
+  const ids = rows.map((row) => row.id)
+  const unread = ids.filter((id) => !ctx.recent.contents.get(id))
+  return {
+    keys: await openKeys(ctx, ctx.db, ids),
+    sealed: unread.length > 0 ? await findSealedContents(ctx.db, unread) : new Map(),
+  }
+}
+
+function openContent(
+  ctx: StepContext,
+  row: UntracedItem,
+  { keys, sealed }: ReadContents,
+): { key: SubjectKey; content: ItemContent } {
+  const key = keys.get(row.id)
+  if (!key) throw new Error('the key of an item that waits for its trace is gone')
+  const known = ctx.recent.contents.get(row.id)
+  if (known) return { key, content: known }
+  const bytes = sealed.get(row.id)
+  if (!bytes) throw new Error('the content of an item that waits for its trace is gone')
+  return { key, content: openJson(key, 'content', bytes) as ItemContent }
+}
+
+async function traceItem(ctx: StepContext, row: UntracedItem, read: ReadContents): Promise<RoutableItem> {
+  const { key, content } = openContent(ctx, row, read)
   const seen = await lookAtHost(ctx, content.url)
   const decision = decideCountry({
     kind: seen.kind,

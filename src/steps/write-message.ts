@@ -38,6 +38,7 @@ export function writeMessage(
   }
   const line = Buffer.from(JSON.stringify(message))
   if (line.length > maxLineBytes) return undefined
+  ctx.recent.lines.set(message.id, line)
   return {
     author: ctx.self,
     id: message.id,

@@ -26,7 +26,7 @@ export async function insertOutgoing(trx: Trx, messages: readonly NewMessage[]):
     ), written as (
       insert into message (author, id, leaf, item_id, kind, receiver, sealed) select author, id, leaf, item_id, kind, receiver, sealed from input
     )
-    insert into outbox (destination, author, message_id, item_id, kind, bytes) select receiver, author, id, item_id, kind, bytes from input order by place`.execute(
+    insert into outbox (destination, author, message_id, item_id, kind, leaf, bytes) select receiver, author, id, item_id, kind, leaf, bytes from input order by place`.execute(
     trx,
   )
 }
@@ -70,7 +70,7 @@ export async function findKnownMessages(
   return new Map(found.rows.map((row) => [row.id, { leaf: row.leaf, storedAt: row.stored_at }]))
 }
 
-/** A message in the outbox, with its sealed line and the key's wrapping. */
+/** A message in the outbox. */
 export interface WaitingMessage {
   seq: number
   message_id: string
@@ -78,18 +78,24 @@ export interface WaitingMessage {
   kind: string
   bytes: number
   leaf: Buffer
-  sealed: Buffer
-  wrapped: Buffer
 }
 
 /** The next messages for a destination, in the order in which they were committed. */
 export async function findWaiting(trx: Trx, destination: string, limit: number): Promise<WaitingMessage[]> {
   const found = await sql<WaitingMessage>`
-    select o.seq, o.message_id, o.item_id, o.kind, o.bytes, m.leaf, m.sealed, k.wrapped
-    from (select * from outbox where destination = ${destination} and batch_id is null order by seq limit ${limit}) o
-    join message m on m.author = o.author and m.id = o.message_id join subject_key k on k.subject = o.item_id
-    where m.sealed is not null order by o.seq`.execute(trx)
+    select seq, message_id, item_id, kind, bytes, leaf from outbox where destination = ${destination} and batch_id is null order by seq limit ${limit}`.execute(
+    trx,
+  )
   return found.rows
+}
+
+/** The sealed lines of own messages, by id. */
+export async function findSealedLines(db: Db, author: string, ids: readonly string[]): Promise<Map<string, Buffer>> {
+  const found = await sql<{ id: string; sealed: Buffer }>`
+    select id, sealed from message where author = ${author} and id = any(${uuidArray(ids)}::uuid[]) and sealed is not null`.execute(
+    db,
+  )
+  return new Map(found.rows.map((row) => [row.id, row.sealed]))
 }
 
 export interface NewBatch {
@@ -143,9 +149,8 @@ export async function findBatchInFlight(db: Db, destination: string): Promise<Ba
 /** The messages of a batch that was cut, in their order. */
 export async function findBatchMessages(db: Db, batchId: string): Promise<WaitingMessage[]> {
   const found = await sql<WaitingMessage>`
-    select o.seq, o.message_id, o.item_id, o.kind, o.bytes, m.leaf, m.sealed, k.wrapped from outbox o
-    join message m on m.author = o.author and m.id = o.message_id join subject_key k on k.subject = o.item_id
-    where o.seq = any((select seqs from outbound_batch where id = ${batchId})::bigint[]) order by o.batch_index`.execute(db)
+    select seq, message_id, item_id, kind, bytes, leaf from outbox
+    where seq = any((select seqs from outbound_batch where id = ${batchId})::bigint[]) order by batch_index`.execute(db)
   return found.rows
 }
 

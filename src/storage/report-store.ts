@@ -26,7 +26,6 @@ export interface NewItem {
   assignedCountry: string | null
   routeRule: string | null
   sealed: Buffer
-  evidence: Buffer | null
   wrappedKey: Buffer
 }
 
@@ -76,8 +75,8 @@ export async function insertItems(trx: Trx, items: readonly NewItem[]): Promise<
   const ids = uuidArray(items.map((item) => item.id))
   await sql`
     with content as (
-      insert into item_content (item_id, sealed, evidence)
-      select * from unnest(${ids}::uuid[], ${byteaArray(items.map((item) => item.sealed))}::bytea[], ${byteaArray(items.map((item) => item.evidence))}::bytea[])
+      insert into item_content (item_id, sealed)
+      select * from unnest(${ids}::uuid[], ${byteaArray(items.map((item) => item.sealed))}::bytea[])
     ), keys as (
       insert into subject_key (subject, wrapped) select * from unnest(${ids}::uuid[], ${byteaArray(items.map((item) => item.wrappedKey))}::bytea[])
     )
@@ -156,9 +155,9 @@ export async function findItemParts(db: Db, ids: readonly string[]) {
       wrapped: Buffer | null
     }
   >`
-    select item.*, report.origin, c.sealed, c.evidence, c.owner_reference, k.wrapped from item
+    select item.*, report.origin, c.sealed, e.sealed as evidence, c.owner_reference, k.wrapped from item
     join report on report.id = item.report_id
-    left join item_content c on c.item_id = item.id left join subject_key k on k.subject = item.id
+    left join item_content c on c.item_id = item.id left join item_evidence e on e.item_id = item.id left join subject_key k on k.subject = item.id
     where item.id = any(${wanted}::uuid[])`.execute(db)
   const assessments = await sql<{ item_id: string; record: unknown }>`
     select item_id, record from assessment where item_id = any(${wanted}::uuid[]) order by position`.execute(db)
@@ -182,18 +181,21 @@ export interface UntracedItem {
   content_type: string
   is_source: boolean
   trace_attempts: number
-  sealed: Buffer
-  wrapped: Buffer
 }
 
 /** Items that were received and are due. Not locked: whoever records first wins, the other finds the state changed. */
 export async function findUntraced(db: Db, query: { now: Date; limit: number }): Promise<UntracedItem[]> {
   const found = await sql<UntracedItem>`
-    select item.id, item.report_id, item.content_type, item.is_source, item.trace_attempts, c.sealed, k.wrapped
-    from (select * from item where state = 'received' and trace_due_at <= ${query.now} order by state_seq limit ${query.limit}) item
-    join item_content c on c.item_id = item.id join subject_key k on k.subject = item.id
-    where c.sealed is not null order by item.state_seq`.execute(db)
+    select id, report_id, content_type, is_source, trace_attempts from item
+    where state = 'received' and trace_due_at <= ${query.now} order by state_seq limit ${query.limit}`.execute(db)
   return found.rows
+}
+
+/** The sealed contents of items, by id. */
+export async function findSealedContents(db: Db, ids: readonly string[]): Promise<Map<string, Buffer>> {
+  const found = await sql<{ item_id: string; sealed: Buffer }>`
+    select item_id, sealed from item_content where item_id = any(${uuidArray(ids)}::uuid[]) and sealed is not null`.execute(db)
+  return new Map(found.rows.map((row) => [row.item_id, row.sealed]))
 }
 
 export interface TracedRow {
@@ -219,10 +221,9 @@ export async function recordTraces(trx: Trx, rows: readonly TracedRow[]): Promis
       ${textArray(rows.map((row) => row.routeRule))}::text[], ${textArray(rows.map((row) => row.routeFlags.join(',')))}::text[])
       as t (id, state, hosting_country, assigned_country, handed_to, route_rule, route_flags)
     where item.id = t.id and item.state = 'received' returning item.id`.execute(trx)
-  await sql`update item_content set evidence = t.evidence
-    from unnest(${ids}::uuid[], ${byteaArray(rows.map((row) => row.evidence))}::bytea[]) as t (id, evidence) where item_content.item_id = t.id`.execute(
-    trx,
-  )
+  await sql`insert into item_evidence (item_id, sealed)
+    select * from unnest(${ids}::uuid[], ${byteaArray(rows.map((row) => row.evidence))}::bytea[]) as t (id, evidence) where id = any(${uuidArray(changed.rows.map((row) => row.id))}::uuid[])
+    on conflict (item_id) do update set sealed = excluded.sealed`.execute(trx)
   return new Set(changed.rows.map((row) => row.id))
 }
 

@@ -45,7 +45,8 @@ export interface Tables {
   report: ReportTable
   item: ItemTable
   subject_key: { subject: string; wrapped: Buffer }
-  item_content: { item_id: string; sealed: Buffer | null; evidence: Buffer | null; owner_reference: Buffer | null }
+  item_evidence: { item_id: string; sealed: Buffer }
+  item_content: { item_id: string; sealed: Buffer | null; owner_reference: Buffer | null }
   assessment: { id: string; item_id: string; position: Generated<number>; member: string; record: unknown }
   action: { id: string; item_id: string; position: Generated<number>; member: string; action: string; record: unknown }
   api_client: {
@@ -77,6 +78,7 @@ export interface Tables {
     message_id: string
     item_id: string
     kind: string
+    leaf: Buffer
     bytes: number
     batch_id: string | null
     batch_index: number | null

@@ -1,0 +1,10 @@
+// What of a report and of an item is sealed: everything that could lead to the content.
+import type { HostingEvidence } from '#schema/hosting-evidence.ts'
+import type { ItemInput, ReportInput } from '#schema/report.ts'
+
+/** What is sealed of an item, and of a report. */
+export type ItemContent = Pick<ItemInput, 'hashes' | 'statedCountry' | 'url'> & {
+  /** Of the sender, for an item that was handed over. */
+  hostingEvidence?: HostingEvidence
+}
+export type ReportTexts = Pick<ReportInput, 'reference' | 'referrer' | 'memo' | 'accessCredentials'>
