@@ -133,7 +133,7 @@ async function act(ctx: StepContext, { itemId, name, input, caller, decide }: Ac
     const { row, key, facts } = await lockItem(ctx, trx, itemId)
     const decided = decide(facts)
     if (!decided) return undefined
-    await recordChange(ctx, trx, {
+    const isRecorded = await recordChange(ctx, trx, {
       row,
       key,
       change: decided.change,
@@ -141,6 +141,7 @@ async function act(ctx: StepContext, { itemId, name, input, caller, decide }: Ac
       member: ctx.self,
       trace: caller.trace,
     })
+    if (!isRecorded) throw new CrosslineError('id_conflict', { pointer: '/id' })
     return tellOthers(ctx, trx, { row, key, decided })
   })
   if (sent) ctx.log.info({ step: 'act-on-item', trace: caller.trace, item: itemId, act: name, messages: sent }, 'item changed')

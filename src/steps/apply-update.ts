@@ -31,8 +31,7 @@ export async function applyUpdate(
   const change = decideChange(await readLifeCycle(trx, row), read)
   if (typeof change === 'string') return change
   const key = openSubjectKey(ctx, row.id, wrapped)
-  await insertIncoming(trx, batchId, [{ ...keepMessage(read, key), index: read.index }])
-  await recordChange(ctx, trx, {
+  const isRecorded = await recordChange(ctx, trx, {
     row,
     key,
     change,
@@ -42,6 +41,8 @@ export async function applyUpdate(
     peer: call.proofDigest,
     message: message.id,
   })
+  if (!isRecorded) return 'id_conflict'
+  await insertIncoming(trx, batchId, [{ ...keepMessage(read, key), index: read.index }])
   return undefined
 }
 

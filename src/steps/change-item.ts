@@ -1,6 +1,5 @@
 // What accepting, refusing, assessing and acting change, whoever does it: the item's row, its records, and one audit entry (two when it closes).
 import type { LifeCycleFacts, Outcome } from '#domain/item-life-cycle.ts'
-import { CrosslineError } from '#errors.ts'
 import type { AuditEvent } from '#schema/audit.ts'
 import type { HostingEvidence } from '#schema/hosting-evidence.ts'
 import type { Action, Assessment, Item, RefuseInput } from '#schema/report.ts'
@@ -50,10 +49,20 @@ export interface Recording {
   message?: string
 }
 
-/** Writes a change that the rules allowed. The item's row is locked. */
-export async function recordChange(ctx: StepContext, trx: Trx, recording: Recording): Promise<void> {
+/** Writes a change that the rules allowed. The item's row is locked. False, and nothing is written, if the id of the record is taken. */
+export async function recordChange(ctx: StepContext, trx: Trx, recording: Recording): Promise<boolean> {
+  if (!(await insertRecord(trx, recording))) return false
   await writeChange(trx, recording, ctx.self)
   await appendAudit(ctx, trx, writeEntries(recording, ctx.self))
+  return true
+}
+
+async function insertRecord(trx: Trx, { row, change, member }: Recording): Promise<boolean> {
+  const common = { itemId: row.id, member }
+  if (change.kind === 'assess') return insertAssessment(trx, { ...common, id: change.assessment.id, record: change.assessment })
+  if (change.kind === 'act')
+    return insertAction(trx, { ...common, id: change.action.id, action: change.action.action, record: change.action })
+  return true
 }
 
 async function writeChange(trx: Trx, { row, key, change, member }: Recording, self: string): Promise<void> {
@@ -69,24 +78,10 @@ async function writeChange(trx: Trx, { row, key, change, member }: Recording, se
         owner: row.handed_to === member ? self : (row.handed_by ?? self),
       })
     case 'assess':
-      refuseTaken(await insertAssessment(trx, { id: change.assessment.id, itemId: row.id, member, record: change.assessment }))
       return updateItem(trx, row.id, { state: 'assessed' })
     case 'act':
-      refuseTaken(
-        await insertAction(trx, {
-          id: change.action.id,
-          itemId: row.id,
-          member,
-          action: change.action.action,
-          record: change.action,
-        }),
-      )
       return updateItem(trx, row.id, change.outcome ? { state: 'closed', outcome: change.outcome } : { state: row.state })
   }
-}
-
-function refuseTaken(isNew: boolean): void {
-  if (!isNew) throw new CrosslineError('id_conflict', { pointer: '/id' })
 }
 
 const changeEvents: Record<Change['kind'], AuditEvent> = {
