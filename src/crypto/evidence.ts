@@ -186,10 +186,19 @@ async function verifyItsReceipt(compact: string, { evidence, message, root, find
 
 // Under a key that has ended, only a receipt dated before its end shows that the signature is not of later.
 function checkKeyLife(key: EvidenceKey | undefined, receipt: ReceiptClaims | undefined): void {
-  const ends = [key?.retiredAt, key?.revokedAt].filter((end) => end !== undefined).map((end) => Date.parse(end))
-  if (ends.length === 0) return
-  const isBefore = receipt !== undefined && ends.every((end) => receipt.iat * 1000 < end)
-  if (!isBefore) throw refusal('its key has ended, and no receipt is dated before')
+  if (!key || endsOf(key).length === 0) return
+  if (!receipt || !isBeforeEnd(key, receipt.iat)) throw refusal('its key has ended, and no receipt is dated before')
+}
+
+type KeyEnds = Pick<EvidenceKey, 'retiredAt' | 'revokedAt'>
+
+function endsOf({ retiredAt, revokedAt }: KeyEnds): number[] {
+  return [retiredAt, revokedAt].filter((end) => end !== undefined).map((end) => Date.parse(end))
+}
+
+/** Whether a receipt dated `iat` (NumericDate) is of the life of a key. A key that has not ended has no end to be after. */
+export function isBeforeEnd(key: KeyEnds, iat: number): boolean {
+  return endsOf(key).every((end) => iat * 1000 < end)
 }
 
 function inEvidence<T>(why: string, parse: () => T): T {

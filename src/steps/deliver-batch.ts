@@ -2,8 +2,11 @@
 // Whatever happens in between, the same batch with the same id goes out again until its receipt is there: nothing lost, nothing doubled.
 import { randomBytes, randomUUIDv7 } from 'node:crypto'
 import { digest, encodeHash } from '#crypto/digests.ts'
+import { isBeforeEnd } from '#crypto/evidence.ts'
+import { openProof } from '#crypto/proof.ts'
 import { type ReceiptClaims, verifyReceipt } from '#crypto/receipt.ts'
 import { joinBatch } from '#domain/batch-lines.ts'
+import type { EcMemberKey } from '#domain/held-directory.ts'
 import { merkleRoot } from '#domain/merkle.ts'
 import { nextRetry } from '#domain/retry-policy.ts'
 import { parseStrictObject } from '#domain/strict-json.ts'
@@ -187,8 +190,8 @@ async function sendBatch(ctx: StepContext, peer: PeerState, batch: OpenBatch): P
   const answer = held ?? (await postBatch(ctx, destination, batch))
   if (answer.kind !== 'answered') return failDelivery(ctx, { peer, failure: answer, batch })
   const checked = await checkReceipt(ctx, { destination, batch, body: answer.body })
-  if (!checked) return failDelivery(ctx, { peer, failure: { kind: 'unreachable', reason: 'bad_receipt' }, batch })
-  await recordReceipt(ctx, { destination, batch, ...checked })
+  if (checked.kind === 'bad') return failDelivery(ctx, { peer, failure: { kind: 'unreachable', reason: checked.code }, batch })
+  await recordReceipt(ctx, { destination, batch, receipt: checked.receipt, claims: checked.claims })
   await recordPeerSuccess(ctx.db, destination)
   ctx.log.info(
     {
@@ -233,10 +236,16 @@ async function freshProof(
   return proof
 }
 
+type CheckedReceipt =
+  | { kind: 'good'; receipt: string; claims: ReceiptClaims }
+  | { kind: 'bad'; code: 'bad_receipt' | 'revoked_receipt' }
+
+/** The key may have been retired or revoked since the peer signed: it gives the same bytes for ever, so the date of the receipt decides. */
 async function checkReceipt(
   ctx: StepContext,
   { destination, batch, body }: { destination: string; batch: OpenBatch; body: Buffer },
-): Promise<{ receipt: string; claims: ReceiptClaims } | undefined> {
+): Promise<CheckedReceipt> {
+  let key: EcMemberKey | undefined
   try {
     const { receipt } = parseStrictObject(body)
     const claims = await verifyReceipt(receipt, {
@@ -247,18 +256,26 @@ async function checkReceipt(
       size: batch.messages.length,
       proofs: batch.proofs.map(digest),
       ids: batch.messages.map((message) => message.message_id),
-      findKey: (kid) =>
-        ctx
-          .directory()
-          .signingKeys(destination)
-          .find((key) => key.kid === kid),
+      findKey: (kid) => (key = ctx.directory().findSigningKey(destination, kid)),
     })
-    return { receipt: receipt as string, claims }
+    if (!key || isOfItsLife(key, claims, batch)) return { kind: 'good', receipt: receipt as string, claims }
   } catch (error) {
     if (!(error instanceof CrosslineError)) throw error
-    noteSecurityEvent(ctx, { member: destination, code: 'bad_receipt', trace: batch.trace })
-    return undefined
+    key = undefined
   }
+  const code = key?.revokedAt === undefined ? 'bad_receipt' : 'revoked_receipt'
+  noteSecurityEvent(ctx, { member: destination, code, trace: batch.trace })
+  return { kind: 'bad', code }
+}
+
+/** Most that a peer's clock may be behind ours, seconds: a proof that is more ahead is refused. */
+const maxSkewS = 60
+
+// Whoever holds a key that ended may date what he signs as he likes, but not before the proof that it names.
+function isOfItsLife(key: EcMemberKey, { iat, proof }: ReceiptClaims, batch: OpenBatch): boolean {
+  if (key.retiredAt === undefined && key.revokedAt === undefined) return true
+  const named = batch.proofs.find((sent) => digest(sent) === proof)
+  return named !== undefined && isBeforeEnd(key, iat) && iat >= openProof(named, true).claims.iat - maxSkewS
 }
 
 /** Refusals that the destination will repeat until a person or the directory changes something. */
@@ -275,6 +292,8 @@ const holding = new Set([
   'unsupported_media_type',
   'unsupported_encoding',
   'method_not_allowed',
+  // Ours: a receipt of a key that was revoked before. Only a person can tell what it is worth.
+  'revoked_receipt',
 ])
 const splitting = new Set(['malformed_request', 'schema_invalid', 'too_large', 'broken_compression'])
 
@@ -286,7 +305,7 @@ interface FailedDelivery {
 
 async function failDelivery(ctx: StepContext, { peer, failure, batch }: FailedDelivery): Promise<Delivery> {
   const code = failure.kind === 'refused' ? failure.code : failure.reason
-  const held = failure.kind === 'refused' && holding.has(code)
+  const held = holding.has(code)
   if (failure.kind === 'refused')
     noteSecurityEvent(ctx, { member: peer.member, code: `answered_${code}`, trace: batch?.trace ?? '0'.repeat(32) })
   // One of us may act on an old directory: it is looked for before the next try.
