@@ -7,10 +7,10 @@ import { refuseMedia, refuseTooLong } from '#domain/text-rules.ts'
 import { CrosslineError } from '#errors.ts'
 import type { Item, ItemInput, Report, ReportInput } from '#schema/report.ts'
 import { claimIdempotencyKey } from '#storage/client-store.ts'
-import { inTransaction } from '#storage/database.ts'
+import { inTransactionOrAgain } from '#storage/database.ts'
 import {
-  findItemRows,
-  findReportRows,
+  findReportRow,
+  findTakenIds,
   insertItems,
   insertReports,
   type NewItem,
@@ -39,7 +39,7 @@ export async function acceptReport(
 ): Promise<{ report: Report; created: boolean }> {
   checkTexts(ctx, input)
   const prepared = prepareReport(ctx, input)
-  const stored = await inTransaction(ctx.db, (trx) => storeOnce(ctx, trx, { prepared, caller }))
+  const stored = await inTransactionOrAgain(ctx.db, (trx) => storeOnce(ctx, trx, { prepared, caller }))
   if (stored.id !== prepared.row.id || !stored.created) return { report: await getReport(ctx, stored.id), created: false }
   rememberItems(ctx, prepared)
   ctx.log.info({ step: 'accept-report', trace: caller.trace, report: stored.id, items: prepared.items.length }, 'report accepted')
@@ -68,10 +68,12 @@ function checkTexts(ctx: StepContext, input: ReportInput): void {
   checkItemIds(input)
 }
 
-function checkItemIds({ items, sourceItem }: ReportInput): void {
+function checkItemIds({ id: report, items, sourceItem }: ReportInput): void {
   const seen = new Set<string>()
   for (const [place, { id }] of items.entries()) {
     if (id === undefined) continue
+    if (id === report)
+      throw new CrosslineError('schema_invalid', { pointer: `/items/${place}/id`, detail: 'The id is the one of the report.' })
     if (seen.has(id))
       throw new CrosslineError('schema_invalid', { pointer: `/items/${place}/id`, detail: 'The id stands twice in the report.' })
     seen.add(id)
@@ -164,9 +166,12 @@ async function storeOnce(
 ): Promise<Stored> {
   const repeated = await claimKey(ctx, trx, { prepared, caller })
   if (repeated) return repeated
-  const added = await insertReports(trx, [prepared.row], [{ subject: prepared.row.id, wrapped: prepared.key.wrapped }])
-  if (added.size === 0) return findSameReport(trx, prepared)
-  await storeItems(trx, prepared)
+  const items = prepared.items.map((item) => item.row)
+  const taken = await findTakenIds(trx, [prepared.row.id, ...items.map((item) => item.id)])
+  if (taken.get(prepared.row.id) === 'report') return findSameReport(trx, prepared)
+  refuseTaken(prepared, taken)
+  await insertReports(trx, [prepared.row], [prepared.key])
+  await insertItems(trx, items)
   await appendAudit(ctx, trx, [
     {
       event: 'report.submitted',
@@ -201,22 +206,16 @@ async function claimKey(
 }
 
 async function findSameReport(trx: Trx, { row }: PreparedReport): Promise<Stored> {
-  const held = (await findReportRows(trx, [row.id])).get(row.id)
+  const held = await findReportRow(trx, row.id)
   if (!held?.content_digest.equals(row.content_digest)) throw new CrosslineError('id_conflict', { pointer: '/id' })
   return { id: row.id, created: false }
 }
 
-async function storeItems(trx: Trx, { items }: PreparedReport): Promise<void> {
-  const taken = await findItemRows(
-    trx,
-    items.map((item) => item.row.id),
-  )
+/** An id names one thing at a node: its texts are sealed under one key, and its entries are one chain. */
+function refuseTaken({ row, items }: PreparedReport, taken: ReadonlyMap<string, unknown>): void {
+  if (taken.has(row.id)) throw new CrosslineError('id_conflict', { pointer: '/id' })
   const place = items.findIndex((item) => taken.has(item.row.id))
   if (place >= 0) throw new CrosslineError('id_conflict', { pointer: `/items/${place}/id` })
-  await insertItems(
-    trx,
-    items.map((item) => item.row),
-  )
 }
 
 function showPrepared(ctx: StepContext, { row, texts, items }: PreparedReport): Report {

@@ -89,7 +89,12 @@ function checkMessage(
 async function checkHandoff(ctx: StepContext, message: Message): Promise<void> {
   const { report, item, origin } = message.body as unknown as HandoffBody
   const sender = item.via.at(-1)
-  if (item.id !== message.item || sender !== message.author || new Set(item.via).size !== item.via.length)
+  if (
+    item.id !== message.item ||
+    item.id === report.id ||
+    sender !== message.author ||
+    new Set(item.via).size !== item.via.length
+  )
     throw new Rejection('schema_invalid')
   if (item.url === undefined ? item.statedCountry === undefined : !isCanonical(item.url)) throw new Rejection('schema_invalid')
   if (report.origin !== item.via[0]) throw new Rejection('bad_origin')

@@ -7,7 +7,7 @@ import { type ReceiptException, signReceipt } from '#crypto/receipt.ts'
 import { parseEnvelope, splitBatch } from '#domain/batch-lines.ts'
 import { merkleRoot } from '#domain/merkle.ts'
 import { CrosslineError } from '#errors.ts'
-import { inTransaction, isRefusedData } from '#storage/database.ts'
+import { inTransactionOrAgain, isRefusedData } from '#storage/database.ts'
 import { findInboundBatch, findKnownMessages, insertInboundBatch } from '#storage/message-store.ts'
 import { lockReceiptChain, recordReceiptGiven } from '#storage/peer-store.ts'
 import type { Trx } from '#storage/report-store.ts'
@@ -32,7 +32,9 @@ export async function receiveBatch(
   body: { bytes: Buffer; gzip: boolean },
 ): Promise<{ receipt: string }> {
   const received = await readBatch(ctx, call, body)
-  const receipt = await storeOrSplit(ctx, { call, received })
+  const { receipt, alarms } = await storeOrSplit(ctx, { call, received })
+  // After the commit, and once for a batch: a transaction that is tried again must not alarm again.
+  for (const code of alarms) noteSecurityEvent(ctx, { member: call.member, code, trace: call.trace })
   ctx.log.info(
     { step: 'receive-batch', trace: call.trace, peer: call.member, batch: received.id, messages: received.read.length },
     'batch stored',
@@ -40,17 +42,19 @@ export async function receiveBatch(
   return { receipt }
 }
 
+interface StoredBatch {
+  receipt: string
+  /** Codes of security events. */
+  alarms: string[]
+}
+
 /**
  * What the database refuses of a message that our own checks let through must not block the sender for ever: answered as `schema_invalid`,
- * it makes the sender split the batch until the culprit is alone. A second try first: another sender may have stored the same item meanwhile.
+ * it makes the sender split the batch until the culprit is alone.
  */
-async function storeOrSplit(ctx: StepContext, storing: { call: AdmittedCall; received: ReceivedBatch }): Promise<string> {
-  const store = () => inTransaction(ctx.db, (trx) => storeBatch(ctx, trx, storing))
+async function storeOrSplit(ctx: StepContext, storing: { call: AdmittedCall; received: ReceivedBatch }): Promise<StoredBatch> {
   try {
-    return await store().catch((error: unknown) => {
-      if (isRefusedData(error)) return store()
-      throw error
-    })
+    return await inTransactionOrAgain(ctx.db, (trx) => storeBatch(ctx, trx, storing))
   } catch (error) {
     if (!isRefusedData(error)) throw error
     ctx.log.error(
@@ -96,15 +100,15 @@ async function storeBatch(
   ctx: StepContext,
   trx: Trx,
   { call, received }: { call: AdmittedCall; received: ReceivedBatch },
-): Promise<string> {
+): Promise<StoredBatch> {
   // The lock on the peer's row first: two copies of one batch at the same moment come one after the other.
   const previous = await lockReceiptChain(trx, call.member)
   const held = await findInboundBatch(trx, call.member, received.id)
   if (held) {
-    if (held.root.equals(received.root)) return held.receipt
+    if (held.root.equals(received.root)) return { receipt: held.receipt, alarms: [] }
     throw new CrosslineError('batch_conflict')
   }
-  const exceptions = await storeNew(ctx, trx, { call, received })
+  const { exceptions, contradictions } = await storeNew(ctx, trx, { call, received })
   const receipt = await signReceipt(ctx.signingKey(), {
     iss: ctx.self,
     aud: call.member,
@@ -128,7 +132,12 @@ async function storeBatch(
     receipt,
   })
   await recordReceiptGiven(trx, call.member, digest(receipt))
-  return receipt
+  return { receipt, alarms: alarmsOf(exceptions, contradictions) }
+}
+
+function alarmsOf(exceptions: readonly ReceiptException[], contradictions: number): string[] {
+  const hasConflict = exceptions.some(({ code }) => code === 'id_conflict')
+  return [...(hasConflict ? ['id_conflict'] : []), ...(contradictions > 0 ? ['report_conflict'] : [])]
 }
 
 /** Tells duplicates and conflicts from new messages, stores the new ones, and lists every message that was not newly stored. */
@@ -136,7 +145,7 @@ async function storeNew(
   ctx: StepContext,
   trx: Trx,
   { call, received }: { call: AdmittedCall; received: ReceivedBatch },
-): Promise<ReceiptException[]> {
+): Promise<{ exceptions: ReceiptException[]; contradictions: number }> {
   const exceptions: ReceiptException[] = []
   const messages = received.read.filter((each): each is ReadMessage => each.kind === 'message')
   for (const each of received.read) if (each.kind === 'rejected') exceptions.push(toException(each))
@@ -159,12 +168,11 @@ async function storeNew(
         at: Math.floor(first.storedAt.getTime() / 1000),
       })
     } else {
-      noteSecurityEvent(ctx, { member: call.member, code: 'id_conflict', trace: call.trace })
       exceptions.push({ index: each.index, id: each.message.id, status: 'rejected', code: 'id_conflict' })
     }
   }
-  const rejected = await storeMessages(ctx, trx, { call, batchId: received.id, messages: fresh })
-  return [...exceptions, ...rejected.map(toException)].sort((a, b) => a.index - b.index)
+  const { rejected, contradictions } = await storeMessages(ctx, trx, { call, batchId: received.id, messages: fresh })
+  return { exceptions: [...exceptions, ...rejected.map(toException)].sort((a, b) => a.index - b.index), contradictions }
 }
 
 function toException({ index, id, code, member }: RejectedLine): ReceiptException {

@@ -1,15 +1,18 @@
 // Stores new messages of one batch: handoffs together, one statement per table; updates one by one by the rules of the life cycle.
 import { keyedHash } from '#crypto/sealed-text.ts'
+import { toJcs } from '#domain/audit-entry.ts'
 import type { HandoffBody } from '#schema/message.ts'
 import type { ExceptionCode } from '#schema/receipt.ts'
+import type { ReportFacts } from '#schema/report.ts'
 import { insertIncoming } from '#storage/message-store.ts'
 import {
-  findItemRows,
   findReportRows,
+  findTakenIds,
   insertItems,
   insertReports,
   type NewItem,
   type NewReport,
+  type TakenBy,
   type Trx,
 } from '#storage/report-store.ts'
 import { appendAudit, type NewEntry } from './append-audit.ts'
@@ -25,16 +28,22 @@ export interface Storing {
   messages: readonly ReadMessage[]
 }
 
+export interface StoredMessages {
+  rejected: RejectedLine[]
+  /** Handoffs that tell a report otherwise than the first did: its facts stay the first ones, and somebody must know. */
+  contradictions: number
+}
+
 /** Stores what may be stored and gives the rest as rejections. */
-export async function storeMessages(ctx: StepContext, trx: Trx, { call, batchId, messages }: Storing): Promise<RejectedLine[]> {
+export async function storeMessages(ctx: StepContext, trx: Trx, { call, batchId, messages }: Storing): Promise<StoredMessages> {
   const handoffs = messages.filter((each) => each.message.kind === 'handoff')
-  const rejected = await storeHandoffs(ctx, trx, { call, batchId, messages: handoffs })
+  const { rejected, contradictions } = await storeHandoffs(ctx, trx, { call, batchId, messages: handoffs })
   for (const each of messages) {
     if (each.message.kind === 'handoff') continue
     const code = await applyUpdate(ctx, trx, { call, batchId, read: each })
     if (code) rejected.push(reject(each, code))
   }
-  return rejected
+  return { rejected, contradictions }
 }
 
 function reject({ index, message }: ReadMessage, code: ExceptionCode): RejectedLine {
@@ -47,12 +56,12 @@ interface Handoff {
   key: SubjectKey & { wrapped: Buffer }
 }
 
-async function storeHandoffs(ctx: StepContext, trx: Trx, { call, batchId, messages }: Storing): Promise<RejectedLine[]> {
-  if (messages.length === 0) return []
-  const { fit, rejected } = await chooseHandoffs(trx, messages)
-  if (fit.length === 0) return rejected
+async function storeHandoffs(ctx: StepContext, trx: Trx, { call, batchId, messages }: Storing): Promise<StoredMessages> {
+  if (messages.length === 0) return { rejected: [], contradictions: 0 }
+  const { fit, rejected, reports } = await chooseHandoffs(trx, messages)
   const handoffs = fit.map((read) => ({ read, body: bodyOf(read), key: makeSubjectKey(ctx, read.message.item) }))
-  await storeReports(ctx, trx, handoffs)
+  const contradictions = await storeReports(ctx, trx, { handoffs, held: reports })
+  if (fit.length === 0) return { rejected, contradictions }
   await insertItems(
     trx,
     handoffs.map((handoff) => toItem(ctx, call, handoff)),
@@ -67,57 +76,94 @@ async function storeHandoffs(ctx: StepContext, trx: Trx, { call, batchId, messag
     trx,
     handoffs.map((handoff) => toEntry(ctx, { call, batchId, handoff })),
   )
-  return rejected
+  return { rejected, contradictions }
 }
 
 const bodyOf = (read: ReadMessage) => read.message.body as unknown as HandoffBody
 
-/** An item that is here already can't be handed over again, and a report's id belongs to its first origin. */
+type HeldReports = Awaited<ReturnType<typeof findReportRows>>
+
 async function chooseHandoffs(
   trx: Trx,
   messages: readonly ReadMessage[],
-): Promise<{ fit: ReadMessage[]; rejected: RejectedLine[] }> {
-  const items = await findItemRows(
-    trx,
-    messages.map((each) => each.message.item),
-  )
-  const reports = await findReportRows(trx, [...new Set(messages.map((each) => bodyOf(each).report.id))])
-  const taken = new Set(items.keys())
+): Promise<{ fit: ReadMessage[]; rejected: RejectedLine[]; reports: HeldReports }> {
+  const reportIds = [...new Set(messages.map((each) => bodyOf(each).report.id))]
+  const taken = await findTakenIds(trx, [...reportIds, ...messages.map((each) => each.message.item)])
+  const reports = await findReportRows(trx, reportIds)
   const origins = new Map([...reports].map(([id, row]) => [id, row.origin]))
   const fit: ReadMessage[] = []
   const rejected: RejectedLine[] = []
   for (const each of messages) {
-    const { report } = bodyOf(each)
-    if ((origins.get(report.id) ?? report.origin) !== report.origin) rejected.push(reject(each, 'id_conflict'))
-    else if (taken.has(each.message.item)) rejected.push(reject(each, 'wrong_state'))
-    else fit.push(each)
-    taken.add(each.message.item)
-    if (!origins.has(report.id)) origins.set(report.id, report.origin)
+    const { report, item } = bodyOf(each)
+    const code = judgeIds(bodyOf(each), { taken, origins })
+    if (code) {
+      rejected.push(reject(each, code))
+      continue
+    }
+    fit.push(each)
+    taken.set(item.id, 'item').set(report.id, 'report')
+    origins.set(report.id, report.origin)
   }
-  return { fit, rejected }
+  return { fit, rejected, reports }
 }
 
-async function storeReports(ctx: StepContext, trx: Trx, handoffs: readonly Handoff[]): Promise<void> {
-  const reports = new Map(handoffs.map(({ body }) => [body.report.id, body.report]))
-  const keys = new Map([...reports.keys()].map((id) => [id, makeSubjectKey(ctx, id)]))
-  const rows = [...reports.values()].map((report): NewReport => {
-    const { reference, referrer, memo } = report
-    const texts = { reference, ...(referrer === undefined ? {} : { referrer }), ...(memo === undefined ? {} : { memo }) }
-    return {
-      id: report.id,
-      origin: report.origin,
-      received_at: new Date(report.receivedAt),
-      source: report.source,
-      source_item: report.sourceItem ?? null,
-      site_type: report.siteType,
-      commerciality: report.commerciality,
-      payment_methods: report.paymentMethods,
-      handling: report.handling,
-      sealed: sealJson(keys.get(report.id) as SubjectKey, 'report', texts),
-      content_digest: keyedHash(ctx.keys.contentKey, JSON.stringify(report)),
-    }
-  })
-  await insertReports(trx, rows, [...keys.values()])
+/** An item that is here can't be handed over again, a report's id belongs to its first origin, and no id names two things. */
+function judgeIds(
+  { report, item }: HandoffBody,
+  { taken, origins }: { taken: ReadonlyMap<string, TakenBy>; origins: ReadonlyMap<string, string> },
+): ExceptionCode | undefined {
+  if ((taken.get(report.id) ?? 'report') !== 'report') return 'id_conflict'
+  if ((origins.get(report.id) ?? report.origin) !== report.origin) return 'id_conflict'
+  if (taken.get(item.id) === 'item') return 'wrong_state'
+  return taken.has(item.id) ? 'id_conflict' : undefined
+}
+
+/** Stores the reports that are not held yet; gives how many handoffs tell theirs otherwise than it was told first. */
+async function storeReports(
+  ctx: StepContext,
+  trx: Trx,
+  { handoffs, held }: { handoffs: readonly Handoff[]; held: HeldReports },
+): Promise<number> {
+  const firsts = new Map<string, { text: string; report: ReportFacts; digest: Buffer }>()
+  let contradictions = 0
+  for (const { body } of handoffs) {
+    const text = JSON.stringify(body.report)
+    const first = firsts.get(body.report.id)
+    if (first?.text === text) continue
+    const digest = keyedHash(ctx.keys.contentKey, toJcs(body.report))
+    // Of our own report the digest is over what our client sent, which is more than what travels.
+    const row = held.get(body.report.id)
+    const told = first?.digest ?? (row?.origin === ctx.self ? undefined : row?.content_digest)
+    if (told && !told.equals(digest)) contradictions += 1
+    if (!first) firsts.set(body.report.id, { text, report: body.report, digest: told ?? digest })
+  }
+  const fresh = [...firsts.values()].filter(({ report }) => !held.has(report.id))
+  if (fresh.length > 0) await insertFresh(ctx, trx, fresh)
+  return contradictions
+}
+
+async function insertFresh(ctx: StepContext, trx: Trx, fresh: readonly { report: ReportFacts; digest: Buffer }[]): Promise<void> {
+  const keys = fresh.map(({ report }) => makeSubjectKey(ctx, report.id))
+  const rows = fresh.map(({ report, digest }, place) => toReport(report, { digest, key: keys[place] as SubjectKey }))
+  await insertReports(trx, rows, keys)
+}
+
+function toReport(report: ReportFacts, { digest, key }: { digest: Buffer; key: SubjectKey }): NewReport {
+  const { reference, referrer, memo } = report
+  const texts = { reference, ...(referrer === undefined ? {} : { referrer }), ...(memo === undefined ? {} : { memo }) }
+  return {
+    id: report.id,
+    origin: report.origin,
+    received_at: new Date(report.receivedAt),
+    source: report.source,
+    source_item: report.sourceItem ?? null,
+    site_type: report.siteType,
+    commerciality: report.commerciality,
+    payment_methods: report.paymentMethods,
+    handling: report.handling,
+    sealed: sealJson(key, 'report', texts),
+    content_digest: digest,
+  }
 }
 
 function toItem(ctx: StepContext, call: AdmittedCall, { body, key }: Handoff): NewItem {

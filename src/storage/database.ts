@@ -82,6 +82,19 @@ export async function inTransaction<T>(db: Kysely<Tables>, work: (trx: Transacti
   }
 }
 
+/**
+ * The same, and once more when the database refused the data: another transaction may have stored the same ids since they were looked
+ * for, and the second time `work` finds them.
+ */
+export async function inTransactionOrAgain<T>(db: Kysely<Tables>, work: (trx: Transaction<Tables>) => Promise<T>): Promise<T> {
+  try {
+    return await inTransaction(db, work)
+  } catch (error) {
+    if (!isRefusedData(error)) throw error
+    return inTransaction(db, work)
+  }
+}
+
 // serialization_failure, deadlock_detected
 const collisionCodes = new Set(['40001', '40P01'])
 const transientCodes = new Set([

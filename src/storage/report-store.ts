@@ -35,39 +35,32 @@ export interface NewSubjectKey {
   wrapped: Buffer
 }
 
-/** Adds reports that are not there yet, with their keys; gives the ids that were new. */
-export async function insertReports(
-  trx: Trx,
-  reports: readonly NewReport[],
-  keys: readonly NewSubjectKey[],
-): Promise<Set<string>> {
+/** Adds reports with their keys. Throws a unique violation when an id is taken. */
+export async function insertReports(trx: Trx, reports: readonly NewReport[], keys: readonly NewSubjectKey[]): Promise<void> {
   const texts = (pick: (report: NewReport) => string | null) => textArray(reports.map(pick))
-  const added = await sql<{ id: string }>`
-    with added as (
-      insert into report (id, origin, received_at, source, source_item, site_type, commerciality, payment_methods, handling, sealed, content_digest)
-      select id, origin, received_at::timestamptz, source, source_item, site_type, commerciality,
-        case when payment_methods = '' then '{}' else string_to_array(payment_methods, ',') end, handling, sealed, content_digest
-      from unnest(${uuidArray(reports.map((report) => report.id))}::uuid[], ${texts((report) => report.origin)}::text[],
+  await sql`
+    with keys as (
+      insert into subject_key (subject, wrapped)
+      select * from unnest(${uuidArray(keys.map((each) => each.subject))}::uuid[], ${byteaArray(keys.map((each) => each.wrapped))}::bytea[])
+    )
+    insert into report (id, origin, received_at, source, source_item, site_type, commerciality, payment_methods, handling, sealed, content_digest)
+    select id, origin, received_at::timestamptz, source, source_item, site_type, commerciality,
+      case when payment_methods = '' then '{}' else string_to_array(payment_methods, ',') end, handling, sealed, content_digest
+    from unnest(${uuidArray(reports.map((report) => report.id))}::uuid[], ${texts((report) => report.origin)}::text[],
         ${texts((report) => report.received_at.toISOString())}::text[], ${texts((report) => report.source)}::text[],
         ${uuidArray(reports.map((report) => report.source_item))}::uuid[], ${texts((report) => report.site_type)}::text[],
         ${texts((report) => report.commerciality)}::text[], ${texts((report) => report.payment_methods.join(','))}::text[],
         ${texts((report) => report.handling)}::text[], ${byteaArray(reports.map((report) => report.sealed))}::bytea[],
         ${byteaArray(reports.map((report) => report.content_digest))}::bytea[])
-        as t (id, origin, received_at, source, source_item, site_type, commerciality, payment_methods, handling, sealed, content_digest)
-      on conflict (id) do nothing returning id
-    ), keys as (
-      insert into subject_key (subject, wrapped) select subject, wrapped
-      from unnest(${uuidArray(keys.map((each) => each.subject))}::uuid[], ${byteaArray(keys.map((each) => each.wrapped))}::bytea[])
-        as k (subject, wrapped) join added on added.id = k.subject
-      on conflict do nothing
-    )
-    select id from added`.execute(trx)
-  return new Set(added.rows.map((row) => row.id))
+      as t (id, origin, received_at, source, source_item, site_type, commerciality, payment_methods, handling, sealed, content_digest)`.execute(
+    trx,
+  )
 }
 
+/** Adds keys of their own. Throws a unique violation when a subject has one: a text under a key that is not kept would be lost. */
 export async function insertSubjectKeys(trx: Trx, keys: readonly NewSubjectKey[]): Promise<void> {
   await sql`insert into subject_key (subject, wrapped) select * from unnest(${uuidArray(keys.map((each) => each.subject))}::uuid[],
-    ${byteaArray(keys.map((each) => each.wrapped))}::bytea[]) on conflict do nothing`.execute(trx)
+    ${byteaArray(keys.map((each) => each.wrapped))}::bytea[])`.execute(trx)
 }
 
 /** Adds items with their sealed contents and keys. Throws a unique violation when an id is taken. */
@@ -102,13 +95,21 @@ export async function findReportRows(db: Db, ids: readonly string[]): Promise<Ma
   return new Map(found.rows.map((row) => [row.id, row]))
 }
 
-/** Which of these item ids this node holds. */
-export async function findItemRows(db: Db, ids: readonly string[]): Promise<Map<string, ItemRow>> {
-  const found = await sql<ItemRow>`select * from item where id = any(${uuidArray(ids)}::uuid[])`.execute(db)
-  return new Map(found.rows.map((row) => [row.id, row]))
+export type TakenBy = 'report' | 'item' | 'other'
+
+/** What these ids name at this node already; `other` is a subject of the log that is neither report nor item. */
+export async function findTakenIds(db: Db, ids: readonly string[]): Promise<Map<string, TakenBy>> {
+  const wanted = uuidArray(ids)
+  const found = await sql<{ id: string; kind: TakenBy }>`
+    select id, kind from (
+      select subject as id, 'other' as kind, 1 as place from subject_key where subject = any(${wanted}::uuid[])
+      union all select id, 'report', 2 from report where id = any(${wanted}::uuid[])
+      union all select id, 'item', 3 from item where id = any(${wanted}::uuid[])
+    ) taken order by place`.execute(db)
+  return new Map(found.rows.map((row) => [row.id, row.kind]))
 }
 
-/** The same, locked for a change, in the order of their ids so that no two changes wait for each other in a circle. */
+/** Items by their ids, locked for a change, in the order of their ids so that no two changes wait for each other in a circle. */
 export async function lockItemRows(trx: Trx, ids: readonly string[]): Promise<Map<string, ItemRow>> {
   const found = await sql<ItemRow>`select * from item where id = any(${uuidArray(ids)}::uuid[]) order by id for update`.execute(
     trx,

@@ -1,6 +1,7 @@
 // Ids and texts of a peer's messages that contradict what the node holds: each is one exception or one alarm, and never blocks another.
 import { sql } from 'kysely'
 import t from 'tap'
+import { eventually } from '../network.ts'
 import { newId } from '../peer.ts'
 import { batchOf, type Change, handoffOf, lineOf, messageOf } from '../peer-messages.ts'
 import { startSender } from './sender.ts'
@@ -8,6 +9,8 @@ import { startSender } from './sender.ts'
 const { gb, client, submit, arriveAt, countEvents } = await startSender(t)
 const toGb = { from: 'lab', to: 'hotline-gb' }
 const itemOf = (id: unknown) => gb.call('hotline', 'GET', `/v1/items/${id}`)
+const reportAt = (id: unknown) => gb.call('hotline', 'GET', `/v1/reports/${id}`)
+const reportIdOf = (handoff: Change) => (handoff['body'] as { report: Change }).report['id']
 const about = (item: unknown, kind: string, body: object) => messageOf(toGb, kind, body, { item })
 
 /** Delivers messages and gives what became of each: `stored`, `duplicate`, or the code of its exception. */
@@ -72,4 +75,53 @@ t.test('an assessment or action under a taken id is one exception, and everythin
     gb.database.database,
   )
   t.same(rows, [{ kind: 'accept' }, { kind: 'assessment' }], 'a rejected message is not kept')
+})
+
+t.test('an id that names a report here is no item, one that names an item is no report, and no text is lost', async (t) => {
+  const [item = ''] = await submit(1, 'GB')
+  const report = (await itemOf(item)).body.report
+  const both = newId()
+  const [one, other] = [handoffOf(toGb), handoffOf(toGb)] as [Change, Change]
+  const named = (id: unknown) => handoffOf(toGb, { item: { id } })
+  const reported = (id: unknown) => handoffOf(toGb, { report: { id } })
+  const twice = handoffOf(toGb, { item: { id: both }, report: { id: both } })
+  t.same(await outcomesOf([one, named(report), reported(item), twice, named(reportIdOf(one)), reported(one['item']), other]), [
+    'stored',
+    'id_conflict',
+    'id_conflict',
+    'schema_invalid',
+    'id_conflict',
+    'id_conflict',
+    'stored',
+  ])
+  for (const id of [report, reportIdOf(one), reportIdOf(other)]) t.match(await reportAt(id), { status: 200, body: { id } })
+  t.equal((await reportAt(item)).status, 404)
+  t.equal((await itemOf(report)).status, 404)
+})
+
+t.test('a report id of another origin is refused with an alarm', async (t) => {
+  const before = await countEvents('id_conflict')
+  const [item = ''] = await submit(1, 'GB')
+  const ours = (await itemOf(item)).body.report
+  t.same(await outcomesOf([handoffOf(toGb, { report: { id: ours } }), handoffOf(toGb)]), ['id_conflict', 'stored'])
+  await eventually('the alarm', async () => (await countEvents('id_conflict')) === before + 1)
+})
+
+t.test('a report that is told again otherwise keeps its first facts, its item is stored, and an alarm tells', async (t) => {
+  const first = handoffOf(toGb)
+  const report = (first['body'] as { report: Change }).report
+  const again = (change: Change) => handoffOf(toGb, { report: { ...report, ...change } })
+  t.same(await outcomesOf([first, again({})]), ['stored', 'stored'])
+  const reordered = Object.fromEntries(Object.entries(report).toReversed())
+  const same = handoffOf(toGb)
+  ;(same['body'] as { report: Change }).report = reordered
+  t.same(await outcomesOf([same]), ['stored'])
+  t.equal(await countEvents('report_conflict'), 0, 'the same facts in another order are the same')
+  for (const [count, messages] of [[again({ memo: 'another' })], [handoffOf(toGb), again({ siteType: 'forum' })]].entries()) {
+    t.same(new Set(await outcomesOf(messages)), new Set(['stored']))
+    await eventually('the alarm', async () => (await countEvents('report_conflict')) === count + 1)
+  }
+  const held = (await reportAt(report['id'])).body
+  t.match(held, { siteType: 'image_host', items: { length: 5 } })
+  t.notHas(held, 'memo')
 })
