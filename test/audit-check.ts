@@ -35,6 +35,7 @@ interface Row {
   item_seq: number
   from_member: string | null
   to_member: string | null
+  country: string | null
   entry: Buffer
   leaf: Buffer
   pending: Buffer | null
@@ -68,7 +69,7 @@ export async function checkAuditLog(db: Database, keys?: DerivedKeys): Promise<C
 
 async function readRows(db: Database): Promise<Row[]> {
   const found = await sql<Row>`
-    select e.id, e.event, e.item_ref, e.item_seq, e.from_member, e.to_member, e.entry, e.leaf, w.leaf as pending, p.subject, p.sealed, k.wrapped
+    select e.id, e.event, e.item_ref, e.item_seq, e.from_member, e.to_member, e.country, e.entry, e.leaf, w.leaf as pending, p.subject, p.sealed, k.wrapped
     from audit_entry e left join audit_pending w on w.id = e.id left join audit_payload p on p.entry_id = e.id
     left join subject_key k on k.subject = p.subject order by e.id`.execute(db)
   return found.rows
@@ -89,6 +90,7 @@ function checkEntry(row: Row, { keys, complain }: { keys: DerivedKeys | undefine
   checkColumns(row, entry, complain)
   const opening = keys ? openPayload(row, keys) : {}
   if (keys) checkOpening(entry, opening, complain)
+  if (keys && (opening.country?.value ?? null) !== row.country) complain('the country is another than the one committed to')
   return { id: row.id, event: row.event, from: row.from_member, to: row.to_member, ref: entry.ref, n: entry.n, entry, opening }
 }
 

@@ -19,7 +19,7 @@ export interface NewEntry {
   subject: SubjectKey
   from?: string | undefined
   to?: string | undefined
-  /** Country that the entry is about: decides which liaison sees it. */
+  /** Country that the entry is about: decides which liaison sees it; added to what the entry commits to. */
   country?: string | undefined
   actor: Actor
   /** One member for each field that may be disclosed alone. No URL and no personal data. */
@@ -81,8 +81,7 @@ function buildRow(ctx: StepContext, entry: NewEntry, { ref, head }: { ref: Buffe
   const { event, from, to, country, subject, peer } = entry
   const n = (head?.n ?? 0) + 1
   const actor = withSalt(entry.actor)
-  const payload: Record<string, Committed> = {}
-  for (const name of Object.keys(entry.payload)) payload[name] = withSalt(entry.payload[name])
+  const payload = commitPayload(entry)
   const built = buildEntry(
     {
       log: `${ctx.self}/audit/${at.getUTCFullYear()}`,
@@ -112,6 +111,12 @@ function buildRow(ctx: StepContext, entry: NewEntry, { ref, head }: { ref: Buffe
     subject: subject.subject,
     sealed: sealJson(subject, 'audit', opening(actor, payload)),
   }
+}
+
+/** The country decides who may see an entry: what stands in its column is committed to like any other fact. */
+function commitPayload({ payload, country }: NewEntry): Record<string, Committed> {
+  const stated = country === undefined ? payload : { ...payload, country }
+  return Object.fromEntries(Object.entries(stated).map(([name, value]) => [name, withSalt(value)]))
 }
 
 const withSalt = (value: unknown): Committed => ({ salt: generateSalt(), value })

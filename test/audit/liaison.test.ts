@@ -34,6 +34,22 @@ async function entriesOf(member: RunningMember, query: Record<string, string> = 
 
 const admin = (member: RunningMember, query: string) => withClient(member.database.adminUrl, (client) => client.query(query))
 
+/** As the superuser, whom no trigger stops. */
+async function withDisabledTriggers(member: RunningMember, work: (change: (query: string) => Promise<unknown>) => Promise<void>) {
+  await withClient(member.database.adminUrl, async (client) => {
+    await client.query("set session_replication_role = 'replica'")
+    await client.query('begin')
+    await client.query("insert into crossline.migration_window (name) values ('test of a changed country')")
+    await client.query('alter table crossline.audit_entry disable trigger audit_no_change')
+    await client.query('commit')
+    await work((query) => client.query(query))
+    await client.query('begin')
+    await client.query("insert into crossline.migration_window (name) values ('test of a changed country')")
+    await client.query('alter table crossline.audit_entry enable always trigger audit_no_change')
+    await client.query('commit')
+  })
+}
+
 /** One item abroad, one at home, one that nobody covers; all settled. */
 async function submitAll(gb: RunningMember): Promise<Record<'abroad' | 'home' | 'us', string>> {
   const items = ['abroad', 'home', 'us'].map((name) => ({ url: `https://${name}.example/`, contentType: 'website' }))
@@ -59,6 +75,18 @@ t.test('a liaison asks', async (t) => {
   )
   // From here on the operator's certificate is a second liaison's: of Sweden.
   await admin(gb, "update crossline.api_client set role = 'liaison', countries = '{SE}' where role = 'operator'")
+
+  await t.test('and the country that decides what it sees is committed to', async (t) => {
+    const { entries } = await checkAuditLog(gb.database.database, await readNodeKeys(gb.config.masterKey))
+    const stated = entries.filter(({ opening }) => opening['country'] !== undefined)
+    t.same(new Set(stated.map(({ opening }) => opening['country']?.value)), new Set(['GB', 'SE', 'US']))
+    await withDisabledTriggers(gb, async (change) => {
+      await change("update crossline.audit_entry set country = 'JP' where country = 'US'")
+      const check = async () => checkAuditLog(gb.database.database, await readNodeKeys(gb.config.masterKey))
+      await t.rejects(check(), { message: /the country is another than the one committed to/ }, 'a changed one shows')
+      await change("update crossline.audit_entry set country = 'US' where country = 'JP'")
+    })
+  })
 
   await t.test('and must say why', async (t) => {
     const without = await gb.call('liaison', 'GET', '/audit/v1/entries')
