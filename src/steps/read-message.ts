@@ -3,6 +3,7 @@
 import { verifyOrigin } from '#crypto/evidence.ts'
 import { canonicalUrl } from '#domain/canonical-url.ts'
 import { parseStrictObject } from '#domain/strict-json.ts'
+import { refuseMedia, refuseTooLong } from '#domain/text-rules.ts'
 import { CrosslineError } from '#errors.ts'
 import { type HandoffBody, type Message, maxLineBytes, maxLineBytesWithOrigin } from '#schema/message.ts'
 import type { ExceptionCode } from '#schema/receipt.ts'
@@ -53,6 +54,7 @@ export async function readMessage(
     // What is no id is a text of the sender's, which a receipt does not repeat.
     id = typeof value.id === 'string' && anyUuid.test(value.id) ? value.id : null
     const message = checkMessage(ctx, value, { from, bytes: line.length })
+    checkTexts(message)
     if (message.kind === 'handoff') await checkHandoff(ctx, message)
     return { kind: 'message', index, line, leaf, message }
   } catch (error) {
@@ -84,6 +86,22 @@ function checkMessage(
   if (value.crit.some((name) => !knownExtensions.has(name))) throw new Rejection('unknown_crit')
   if (!known) throw new Rejection('schema_invalid')
   return value
+}
+
+/** The texts of a peer pass what the texts of our own clients pass: no media, and no referrer that is no URL. */
+function checkTexts({ kind, body }: Message): void {
+  const { reference, referrer, memo, note } = (kind === 'handoff' ? (body as HandoffBody).report : body) as Record<
+    'reference' | 'referrer' | 'memo' | 'note',
+    string | undefined
+  >
+  try {
+    for (const text of [reference, memo, note]) if (text !== undefined) refuseMedia(text, '')
+    if (memo !== undefined) refuseTooLong(memo, '')
+    if (referrer !== undefined) canonicalUrl(referrer)
+  } catch (error) {
+    if (error instanceof CrosslineError) throw new Rejection('schema_invalid')
+    throw error
+  }
 }
 
 async function checkHandoff(ctx: StepContext, message: Message): Promise<void> {

@@ -125,3 +125,27 @@ t.test('a report that is told again otherwise keeps its first facts, its item is
   t.match(held, { siteType: 'image_host', items: { length: 5 } })
   t.notHas(held, 'memo')
 })
+
+t.test('a peer may send no text that a client may not: no media, and no referrer that is no URL', async (t) => {
+  const image = `data:image/png;base64,${'A'.repeat(200)}`
+  const reports: Change[] = [
+    { memo: `look: ${image}` },
+    { memo: 'QUJD'.repeat(200) },
+    { memo: '\u4e2d'.repeat(16_000) },
+    { reference: 'data:image/png;base64,QUJD' },
+    { referrer: image },
+    { referrer: 'javascript:alert(1)' },
+    { referrer: 'https://forum.example/\u202eread' },
+    { referrer: 'https://forum.example/\u0007' },
+    { referrer: 'https://name:password@forum.example/' },
+  ]
+  const good = handoffOf(toGb, { report: { memo: 'two\nlines', referrer: 'https://forum.example/topic?id=1' } })
+  const outcomes = await outcomesOf([...reports.map((report) => handoffOf(toGb, { report })), good])
+  t.same(outcomes, [...reports.map(() => 'schema_invalid'), 'stored'])
+  const [owned] = await ownedByLab(1)
+  t.same(await outcomesOf([about(owned, 'accept', { reference: image.slice(0, 128) })]), ['schema_invalid'])
+  const [refused] = await submit(1)
+  await arriveAt([refused as string])
+  t.same(await outcomesOf([about(refused, 'refuse', { reason: 'duplicate', note: image })]), ['schema_invalid'])
+  t.match((await itemOf(refused)).body, { state: 'delivered', owner: 'lab' })
+})
