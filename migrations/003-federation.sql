@@ -110,31 +110,43 @@ create table crossline.directory_document (
   kind text not null check (kind in ('root', 'directory')),
   number bigint not null,
   hash text not null,
+  root_number bigint,                                       -- of a directory: the root that it was verified under
   bytes bytea not null,                                     -- as served and signed; never serialised again
   received_from text not null,
   stored_at timestamptz not null default now(),
   primary key (kind, number)
 );
 
--- Another document of the same number: equivocation. Never deleted.
+-- Other servings of a directory that is held: the same signed payload in another wrapping. `previous` of the next may name any of them.
+-- One for each source, so that nobody crowds out what another served.
+create table crossline.directory_serving (
+  version bigint not null,
+  source text not null,
+  hash text not null,
+  primary key (version, source)
+);
+
+-- Another document of the same number: equivocation. Never deleted. One for each content, however often it is wrapped anew.
 create table crossline.directory_conflict (
   id bigint generated always as identity primary key,
   kind text not null,
   number bigint not null,
   held_hash text not null,
   other_hash text not null,
+  other_payload_hash text not null,
   other_bytes bytea not null,
   received_from text not null,
   recorded_at timestamptz not null default now(),
-  unique (kind, number, other_hash)
+  unique (kind, number, other_payload_hash)
 );
 
 grant select, insert on crossline.message, crossline.outbox, crossline.outbound_batch, crossline.inbound_batch, crossline.peer,
-  crossline.seen_proof, crossline.quarantine, crossline.security_event, crossline.directory_document, crossline.directory_conflict
-  to crossline_service;
+  crossline.seen_proof, crossline.quarantine, crossline.security_event, crossline.directory_document, crossline.directory_serving,
+  crossline.directory_conflict to crossline_service;
 grant update (batch_id, batch_index) on crossline.outbox to crossline_service;
 grant update (proofs, receipt, receipted_at, withdrawn_at) on crossline.outbound_batch to crossline_service;
 grant update on crossline.peer to crossline_service;
 grant delete on crossline.seen_proof to crossline_service;
+grant update (hash) on crossline.directory_serving to crossline_service;
 grant update (resolved_at) on crossline.quarantine to crossline_service;
 grant update (count) on crossline.security_event to crossline_service;

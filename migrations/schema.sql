@@ -89,10 +89,11 @@ create table crossline.directory_conflict (
   number bigint not null,
   held_hash text not null,
   other_hash text not null,
+  other_payload_hash text not null,
   other_bytes bytea not null,
   received_from text not null,
   recorded_at timestamp with time zone not null default now(),
-  constraint directory_conflict_kind_number_other_hash_key UNIQUE (kind, number, other_hash),
+  constraint directory_conflict_kind_number_other_payload_hash_key UNIQUE (kind, number, other_payload_hash),
   constraint directory_conflict_pkey PRIMARY KEY (id)
 );
 
@@ -100,11 +101,19 @@ create table crossline.directory_document (
   kind text not null,
   number bigint not null,
   hash text not null,
+  root_number bigint,
   bytes bytea not null,
   received_from text not null,
   stored_at timestamp with time zone not null default now(),
   constraint directory_document_kind_check CHECK ((kind = ANY (ARRAY['root'::text, 'directory'::text]))),
   constraint directory_document_pkey PRIMARY KEY (kind, number)
+);
+
+create table crossline.directory_serving (
+  version bigint not null,
+  source text not null,
+  hash text not null,
+  constraint directory_serving_pkey PRIMARY KEY (version, source)
 );
 
 create table crossline.idempotency (
@@ -470,6 +479,7 @@ grant insert, select on table crossline.assessment to crossline_service;
 grant insert, select on table crossline.audit_payload to crossline_service;
 grant insert, select on table crossline.directory_conflict to crossline_service;
 grant insert, select on table crossline.directory_document to crossline_service;
+grant insert, select on table crossline.directory_serving to crossline_service;
 grant insert, select on table crossline.inbound_batch to crossline_service;
 grant insert, select on table crossline.item to crossline_service;
 grant insert, select on table crossline.item_content to crossline_service;
@@ -490,6 +500,7 @@ grant select on table crossline.kysely_migration to crossline_service;
 grant select on table crossline.migration_window to crossline_service;
 grant select on table crossline.migration_window_record to crossline_service;
 grant update on table crossline.api_client (revoked_at) to crossline_service;
+grant update on table crossline.directory_serving (hash) to crossline_service;
 grant update on table crossline.item (assigned_country) to crossline_service;
 grant update on table crossline.item (changed_at) to crossline_service;
 grant update on table crossline.item (handed_by) to crossline_service;

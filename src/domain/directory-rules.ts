@@ -28,6 +28,8 @@ export type FollowRefusal =
   | 'wrong_previous'
   /** Roots between are missing: each must be followed in turn. */
   | 'gap'
+  /** The root is over: no directory counts under it. */
+  | 'root_expired'
 
 /**
  * accept: take it. already_held: nothing to do. equivocation: the officers signed two contents under one number; keep ours, raise an
@@ -61,12 +63,18 @@ export interface DirectoryQuestion {
   now: Date
   /** Hashes of other servings of the held directory, verified with the same payload: `previous` may name one of them. */
   servings?: readonly string[]
-  /** The one version that a person allowed although it is far ahead. */
-  allowedVersion?: number
+  /** Whether a person brought it: then it may be far ahead. */
+  isAllowedAhead?: boolean
 }
 
 /** Whether a directory follows the held one. */
-export function decideDirectory({ held, candidate, now, servings = [], allowedVersion }: DirectoryQuestion): FollowDecision {
+export function decideDirectory({
+  held,
+  candidate,
+  now,
+  servings = [],
+  isAllowedAhead = false,
+}: DirectoryQuestion): FollowDecision {
   const known = held && compareWithHeld(held, candidate)
   if (known) return known
   const untimely = findUntimeliness(candidate.document, now)
@@ -75,7 +83,7 @@ export function decideDirectory({ held, candidate, now, servings = [], allowedVe
   if (candidate.number === held.number + 1 && ![held.hash, ...servings].includes(candidate.document.previous ?? '')) {
     return { kind: 'refused', reason: 'wrong_previous' }
   }
-  const isFar = candidate.number > held.number + maxVersionsAhead && candidate.number !== allowedVersion
+  const isFar = candidate.number > held.number + maxVersionsAhead && !isAllowedAhead
   return { kind: isFar ? 'needs_person' : 'accept' }
 }
 

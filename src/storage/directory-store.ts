@@ -1,4 +1,4 @@
-// Keeps roots and directories exactly as they were served, and the evidence of contradictions. Nothing is ever changed or removed:
+// Keeps roots and directories exactly as they were served, and the evidence of contradictions. No document is ever changed or removed:
 // whoever decides what may follow (domain/directory-rules.ts) decided before.
 import type { Kysely } from 'kysely'
 import type { Tables } from './tables.ts'
@@ -10,11 +10,18 @@ export interface StoredDocument {
   number: number
   hash: string
   bytes: Buffer
+  /** The root that a directory was verified under; null for a root. */
+  rootNumber: number | null
 }
 
 /** The highest root or directory that is held. */
 export async function findLatestDocument(db: Kysely<Tables>, kind: DocumentKind): Promise<StoredDocument | undefined> {
   return documents(db, kind).orderBy('number', 'desc').limit(1).executeTakeFirst()
+}
+
+/** Every root that is held, from the first. */
+export async function findRoots(db: Kysely<Tables>): Promise<StoredDocument[]> {
+  return documents(db, 'root').orderBy('number').execute()
 }
 
 /** One root by its number, or one directory by its version. */
@@ -29,29 +36,65 @@ export async function insertDocument(
   db: Kysely<Tables>,
   document: StoredDocument & { kind: DocumentKind; receivedFrom: string },
 ): Promise<boolean> {
-  const { kind, number, hash, bytes, receivedFrom } = document
+  const { kind, number, hash, bytes, rootNumber, receivedFrom } = document
   const result = await db
     .insertInto('directory_document')
-    .values({ kind, number, hash, bytes, received_from: receivedFrom })
+    .values({ kind, number, hash, bytes, root_number: rootNumber, received_from: receivedFrom })
     .onConflict((conflict) => conflict.columns(['kind', 'number']).doNothing())
     .executeTakeFirst()
   return result.numInsertedOrUpdatedRows === 1n
 }
 
-/** Keeps a contradicting document as evidence; the same one again changes nothing. True when it is new. */
-export async function recordConflict(
+/** Remembers how a source wraps a directory that is held, verified with the same payload; its last wrapping counts. */
+export async function recordServing(
   db: Kysely<Tables>,
-  conflict: { kind: DocumentKind; number: number; heldHash: string; otherHash: string; otherBytes: Buffer; receivedFrom: string },
-): Promise<boolean> {
-  const { kind, number, heldHash, otherHash, otherBytes, receivedFrom } = conflict
+  serving: { version: number; source: string; hash: string },
+): Promise<void> {
+  await db
+    .insertInto('directory_serving')
+    .values(serving)
+    .onConflict((clash) => clash.columns(['version', 'source']).doUpdateSet({ hash: serving.hash }))
+    .execute()
+}
+
+/** Hashes of the other servings of a directory. */
+export async function findServings(db: Kysely<Tables>, version: number): Promise<string[]> {
+  const rows = await db.selectFrom('directory_serving').select('hash').where('version', '=', version).execute()
+  return rows.map(({ hash }) => hash)
+}
+
+export interface Conflict {
+  kind: DocumentKind
+  number: number
+  heldHash: string
+  otherHash: string
+  otherPayloadHash: string
+  otherBytes: Buffer
+  receivedFrom: string
+}
+
+/** Keeps a contradicting document as evidence; the same content again, however wrapped, changes nothing. True when it is new. */
+export async function recordConflict(db: Kysely<Tables>, conflict: Conflict): Promise<boolean> {
+  const { kind, number, heldHash, otherHash, otherPayloadHash, otherBytes, receivedFrom } = conflict
   const result = await db
     .insertInto('directory_conflict')
-    .values({ kind, number, held_hash: heldHash, other_hash: otherHash, other_bytes: otherBytes, received_from: receivedFrom })
-    .onConflict((clash) => clash.columns(['kind', 'number', 'other_hash']).doNothing())
+    .values({
+      kind,
+      number,
+      held_hash: heldHash,
+      other_hash: otherHash,
+      other_payload_hash: otherPayloadHash,
+      other_bytes: otherBytes,
+      received_from: receivedFrom,
+    })
+    .onConflict((clash) => clash.columns(['kind', 'number', 'other_payload_hash']).doNothing())
     .executeTakeFirst()
   return result.numInsertedOrUpdatedRows === 1n
 }
 
 function documents(db: Kysely<Tables>, kind: DocumentKind) {
-  return db.selectFrom('directory_document').select(['number', 'hash', 'bytes']).where('kind', '=', kind)
+  return db
+    .selectFrom('directory_document')
+    .select(['number', 'hash', 'bytes', 'root_number as rootNumber'])
+    .where('kind', '=', kind)
 }

@@ -137,16 +137,19 @@ export interface Tables {
     kind: string
     number: number
     hash: string
+    root_number: number | null
     bytes: Buffer
     received_from: string
     stored_at: Generated<Date>
   }
+  directory_serving: { version: number; source: string; hash: string }
   directory_conflict: {
     id: Generated<number>
     kind: string
     number: number
     held_hash: string
     other_hash: string
+    other_payload_hash: string
     other_bytes: Buffer
     received_from: string
     recorded_at: Generated<Date>
