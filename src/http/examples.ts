@@ -87,7 +87,7 @@ const report: Report = {
   items: [item],
 }
 
-const page: ItemPage = { items: [item], next: null }
+const page: ItemPage = { items: [item], next: 'cDQyMTc' }
 const accept: AcceptInput = { reference: 'BO-2026-000815' }
 const refuse: RefuseInput = { reason: 'wrong_country', note: 'The host moved abroad this morning.' }
 const assessment: AssessmentInput = { classification: 'ignore', analyst: 'analyst-12' }

@@ -267,7 +267,10 @@ export const ItemPage = Type.Object(
   {
     items: Type.Array(Item, { description: 'Items in the order in which they came into their state.' }),
     next: orNull(
-      Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$', description: 'Cursor for `after`; null when nothing more is there now.' }),
+      Type.String({
+        pattern: '^[A-Za-z0-9_-]{1,64}$',
+        description: 'Cursor for `after`. Null when the page is empty: ask again later with the cursor that you have.',
+      }),
     ),
   },
   { ...closed, $id: 'ItemPage', description: 'One page of a queue.' },

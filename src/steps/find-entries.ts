@@ -4,7 +4,7 @@ import { digest } from '#crypto/digests.ts'
 import { toJcs } from '#domain/audit-entry.ts'
 import { CrosslineError } from '#errors.ts'
 import type { EntryPage, EntryQuery, EntryView } from '#schema/audit.ts'
-import { type AuditFilter, type AuditScope, type FoundEntry, findAuditEntries, findSettledEnd } from '#storage/audit-store.ts'
+import { type AuditFilter, type AuditScope, type FoundEntry, findAuditEntries, findSettledEntry } from '#storage/audit-store.ts'
 import { inTransaction } from '#storage/database.ts'
 import { insertSubjectKeys } from '#storage/report-store.ts'
 import { type Actor, appendAudit, type Opening, subjectRef } from './append-audit.ts'
@@ -51,7 +51,7 @@ export async function findEntries(ctx: StepContext, query: EntryQuery, caller: C
 }
 
 async function getSettledEnd(ctx: StepContext): Promise<number> {
-  const end = await findSettledEnd(ctx.db, settleMs)
+  const end = await findSettledEntry(ctx.db, settleMs)
   if (end === undefined) throw new CrosslineError('overloaded', { retryAfterS: 5 })
   return end
 }

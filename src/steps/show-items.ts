@@ -7,6 +7,7 @@ import {
   findItemIdsOfReport,
   findItemParts,
   findQueue,
+  findQueueEnd,
   findReportRow,
   findWrappedKeys,
   type ReportRow,
@@ -104,15 +105,22 @@ export function showReport(
   }
 }
 
+/** How long a reader of a queue waits for writers that were at work before it; far longer than any of our transactions takes. */
+const settleMs = 10_000
+
+/** A page of a queue. One that holds items ends with a cursor, so that whoever reads on misses none and gets none twice. */
 export async function findItems(ctx: StepContext, query: { state?: string; after?: string; limit: number }): Promise<ItemPage> {
-  const found = await findQueue(ctx.db, { state: query.state, after: readCursor(query.after), limit: query.limit })
+  const after = readCursor(query.after)
+  const until = await findQueueEnd(ctx.db, settleMs)
+  if (until === undefined) throw new CrosslineError('overloaded', { retryAfterS: 5 })
+  const found = await findQueue(ctx.db, { state: query.state, after, until, limit: query.limit })
   const items = await showItems(
     ctx,
     ctx.db,
     found.map((row) => row.id),
   )
   const last = found.at(-1)
-  return { items, next: found.length === query.limit && last ? writeCursor(last.state_seq) : null }
+  return { items, next: last ? writeCursor(last.state_seq) : null }
 }
 
 /** A cursor is a place in a queue, as opaque text: 0 without one. Throws `invalid_cursor`. */

@@ -1,7 +1,7 @@
 // Adds entries to the audit log and reads them for a liaison. The database gives id, time and leaf; the service can't choose them.
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type Kysely, sql, type Transaction } from 'kysely'
 import { byteaArray, intArray, textArray, uuidArray } from './binary-array.ts'
+import { findSettledEnd } from './settled-end.ts'
 import type { Tables } from './tables.ts'
 
 export interface AuditRow {
@@ -90,7 +90,7 @@ export interface AuditFilter {
   country?: string
   ref?: Buffer
   afterId: number
-  /** From `findSettledEnd`. */
+  /** From `findSettledEntry`. */
   untilId: number
   limit: number
 }
@@ -107,30 +107,11 @@ export interface FoundEntry {
   wrapped: Buffer | null
 }
 
-/**
- * The last id up to which no entry can still appear. An id is given before its transaction commits, so a slow writer's entry may turn up
- * below one that was read: a cursor that had passed it would never show it. Waits for the writers at work, and for nobody who comes later.
- * Undefined when one of them takes longer than `patienceMs`.
- */
-export async function findSettledEnd(db: Kysely<Tables>, patienceMs: number): Promise<number | undefined> {
-  const last = await db.selectFrom('audit_entry').select('id').orderBy('id', 'desc').limit(1).executeTakeFirst()
-  const giveUpAt = Date.now() + patienceMs
-  const writers = await findWriters(db)
-  for (let now = writers; now.some((writer) => writers.includes(writer)); now = await findWriters(db)) {
-    if (Date.now() > giveUpAt) return undefined
-    await sleep(10)
-  }
-  return last?.id ?? 0
-}
-
-// Whoever has been given an id holds this lock on the table until it commits.
-async function findWriters(db: Kysely<Tables>): Promise<string[]> {
-  const found = await sql<{ writer: string }>`
-    select virtualtransaction as writer from pg_locks where locktype = 'relation' and mode = 'RowExclusiveLock' and granted
-      and relation = 'audit_entry'::regclass and database = (select oid from pg_database where datname = current_database())`.execute(
-    db,
-  )
-  return found.rows.map((row) => row.writer)
+/** The last id up to which no entry can still appear; undefined when a writer at work takes longer than `patienceMs`. */
+export async function findSettledEntry(db: Kysely<Tables>, patienceMs: number): Promise<number | undefined> {
+  const findLast = async () =>
+    (await db.selectFrom('audit_entry').select('id').orderBy('id', 'desc').limit(1).executeTakeFirst())?.id ?? 0
+  return findSettledEnd(db, { table: 'audit_entry', findLast }, patienceMs)
 }
 
 /** Reads entries as the database's reader role, so that row-level security decides what is in scope, not a WHERE that may be forgotten. */
@@ -179,7 +160,7 @@ async function openable(db: Kysely<Tables>, entries: EntryRow[]): Promise<FoundE
   })
 }
 
-/** Makes the monthly partitions from now to `months` ahead; harmless when they are there. */
+/** Makes the monthly partitions from last month's to `months` ahead; harmless when they are there. */
 export async function addAuditPartitions(db: Kysely<Tables>, months: number): Promise<void> {
   await sql`select audit_add_partitions(${months})`.execute(db)
 }

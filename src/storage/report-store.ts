@@ -1,6 +1,7 @@
 // Reports, items and what was found and done with them. Bulk in, one statement per table; texts come in sealed.
 import { type Kysely, type Selectable, sql, type Transaction } from 'kysely'
 import { booleanArray, byteaArray, intArray, textArray, uuidArray } from './binary-array.ts'
+import { findSettledEnd } from './settled-end.ts'
 import type { ItemTable, ReportTable, Tables } from './tables.ts'
 
 export type ReportRow = Selectable<ReportTable>
@@ -134,14 +135,25 @@ const allStates =
 /** One page of a queue, or of all of them, in the order in which items came into their states: each queue by its index. */
 export async function findQueue(
   db: Db,
-  query: { state: string | undefined; after: number; limit: number },
+  query: { state: string | undefined; after: number; until: number; limit: number },
 ): Promise<{ id: string; state_seq: number }[]> {
   const found = await sql<{ id: string; state_seq: number }>`
     select each.id, each.state_seq from unnest(string_to_array(${query.state ?? allStates}, ',')) as wanted (state)
     cross join lateral (
-      select id, state_seq from item where item.state = wanted.state and state_seq > ${query.after} order by state_seq limit ${query.limit}
+      select id, state_seq from item where item.state = wanted.state and state_seq > ${query.after} and state_seq <= ${query.until} order by state_seq limit ${query.limit}
     ) each order by each.state_seq limit ${query.limit}`.execute(db)
   return found.rows
+}
+
+/** The end of all queues up to which no item can still appear; undefined when a writer at work takes longer than `patienceMs`. */
+export async function findQueueEnd(db: Db, patienceMs: number): Promise<number | undefined> {
+  const findLast = async () => {
+    const found = await sql<{ last: number | null }>`
+      select max(last) as last from unnest(string_to_array(${allStates}, ',')) as each (state)
+      cross join lateral (select max(state_seq) as last from item where item.state = each.state) of_state`.execute(db)
+    return found.rows[0]?.last ?? 0
+  }
+  return findSettledEnd(db, { table: 'item', findLast }, patienceMs)
 }
 
 /** Everything that belongs to these items, to show them whole. */

@@ -91,7 +91,7 @@ function addItemReading(app: App, steps: Steps): void {
       operationId: 'findItems',
       summary: 'Read a queue of items',
       description:
-        'Items in the order in which they came into their state. Follow `next` until it is null; later pages go on from there.',
+        'Items in the order in which they came into their state. Follow `next`; an empty page ends with null: ask again later with the same `after`. No item is passed over, however many are written meanwhile; one that changes its state comes again.',
       tags: ['Items'],
       querystring: inPlace(ItemQuery),
       response: { 200: refTo(ItemPage), ...problems(...clientCodes, 'schema_invalid', 'invalid_cursor') },
