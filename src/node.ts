@@ -23,6 +23,7 @@ import { type DirectoryKeeper, openDirectoryKeeper } from '#steps/directory-keep
 import { createRecent } from '#steps/recent.ts'
 import { recordMigrations } from '#steps/record-migrations.ts'
 import { readDirectoryFiles } from '#steps/refresh-directory.ts'
+import { createTurns } from '#steps/turns.ts'
 import { addAuditPartitions } from '#storage/audit-store.ts'
 import { type Database, openDatabase } from '#storage/database.ts'
 import { type EmbeddedServer, ensureDatabase, startEmbeddedServer } from '#storage/embedded-server.ts'
@@ -122,6 +123,7 @@ async function assemble(assembly: Assembly): Promise<Node> {
       contents: createRecent(32 * mebibyte, ({ url = '' }) => url.length + 500),
       lines: createRecent(64 * mebibyte, (line) => line.length),
     },
+    turns: { proofs: createTurns({ maxWaiting: 32 }), batches: createTurns({ maxWaiting: 3 }) },
     policy: { cdnToHome: config.cdnToHome },
     now,
     log,

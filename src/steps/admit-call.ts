@@ -74,12 +74,9 @@ export function admitMember(
 
 async function useProof(ctx: StepContext, member: string, { jti, exp }: ProofClaims): Promise<void> {
   const now = ctx.now()
-  const { isNew, wasWaiting } = await rememberProof(ctx.db, {
-    issuer: member,
-    jti,
-    expiresAt: new Date(exp * 1000 + proofMemoryMs),
-    now,
-  })
+  const proof = { issuer: member, jti, expiresAt: new Date(exp * 1000 + proofMemoryMs), now }
+  // It may wait for the peer's row, which a batch of the same peer holds: with one connection, not with all of them.
+  const { isNew, wasWaiting } = await ctx.turns.proofs.inTurn(member, () => rememberProof(ctx.db, proof))
   if (!isNew) throw new CrosslineError('replayed_proof')
   // The peer is alive: what waits for it need not wait out its timer.
   if (wasWaiting) ctx.wake('deliver')

@@ -12,6 +12,7 @@ import type { Logger } from '#log.ts'
 import type { Database } from '#storage/database.ts'
 import type { Recent } from './recent.ts'
 import type { ItemContent } from './texts.ts'
+import type { Turns } from './turns.ts'
 
 /** What woke up: the worker that waits for it looks at once instead of at its next poll. */
 export type Wake = 'trace' | 'deliver'
@@ -37,6 +38,8 @@ export interface StepContext {
   peers: PeerClient
   /** Shortcuts to what was just at hand: items' keys and contents, own lines. */
   recent: { keys: Recent<Buffer>; contents: Recent<ItemContent>; lines: Recent<Buffer> }
+  /** What one peer asks of the database comes one after the other: its proofs, and its batches. */
+  turns: { proofs: Turns; batches: Turns }
   policy: { cdnToHome: boolean }
   now(): Date
   log: Logger

@@ -25,8 +25,17 @@ export interface ReceivedBatch {
   read: (ReadMessage | RejectedLine)[]
 }
 
-/** Stores a batch and gives its receipt. The body's digest was checked against the proof before. */
+/** Stores a batch and gives its receipt, one of a peer after the other. The body's digest was checked against the proof before. */
 export async function receiveBatch(
+  ctx: StepContext,
+  call: AdmittedCall,
+  body: { bytes: Buffer; gzip: boolean },
+): Promise<{ receipt: string }> {
+  // An honest peer has one batch on its way. A hostile one waits for itself, before its bytes are inflated and a connection is taken.
+  return ctx.turns.batches.inTurn(call.member, () => takeBatch(ctx, call, body))
+}
+
+async function takeBatch(
   ctx: StepContext,
   call: AdmittedCall,
   body: { bytes: Buffer; gzip: boolean },
