@@ -55,7 +55,8 @@ create index item_url_key on crossline.item (url_key);
 create table crossline.item_content (
   item_id uuid primary key,
   sealed bytea,                                             -- url, hashes, stated country, under the item's key; null once erased
-  owner_reference bytea                                     -- sealed file number of the owner
+  owner_reference bytea,                                    -- sealed file number of the owner
+  refusal_details bytea                                     -- sealed note and evidence of the one that refused
 ) with (toast_tuple_target = 8160);
 -- Sealed texts don't compress: kept in the row as they are, up to a page.
 alter table crossline.item_content alter column sealed set storage external;
@@ -111,7 +112,7 @@ grant select, insert on crossline.subject_key, crossline.report, crossline.item,
   crossline.action, crossline.api_client, crossline.idempotency to crossline_service;
 grant update (state, outcome, refusal, owner, handed_by, handed_to, via, hosting_country, assigned_country, route_rule, route_flags,
   trace_due_at, trace_attempts, state_seq, changed_at) on crossline.item to crossline_service;
-grant update (owner_reference) on crossline.item_content to crossline_service;
+grant update (owner_reference, refusal_details) on crossline.item_content to crossline_service;
 grant update (sealed) on crossline.item_evidence to crossline_service;
 grant update (revoked_at) on crossline.api_client to crossline_service;
 grant delete on crossline.idempotency to crossline_service;

@@ -175,6 +175,7 @@ create table crossline.item_content (
   item_id uuid not null,
   sealed bytea,
   owner_reference bytea,
+  refusal_details bytea,
   constraint item_content_pkey PRIMARY KEY (item_id)
 ) with (toast_tuple_target=8160);
 
@@ -518,6 +519,7 @@ grant update on table crossline.item (trace_due_at) to crossline_service;
 grant update on table crossline.item (via) to crossline_service;
 grant update on table crossline.item_content (owner_reference) to crossline_service;
 grant update on table crossline.item_evidence (sealed) to crossline_service;
+grant update on table crossline.item_content (refusal_details) to crossline_service;
 grant update on table crossline.outbound_batch (proofs) to crossline_service;
 grant update on table crossline.outbound_batch (receipt) to crossline_service;
 grant update on table crossline.outbound_batch (receipted_at) to crossline_service;

@@ -68,6 +68,8 @@ const item: Item = {
   state: 'delivered',
   outcome: null,
   refusal: null,
+  refusalNote: null,
+  refusalEvidence: null,
   createdAt: storedAt,
   changedAt: '2026-11-02T08:20:32.002Z',
 }

@@ -245,6 +245,10 @@ export const Item = Type.Object(
     state: ItemState,
     outcome: orNull(Outcome),
     refusal: orNull(Refusal),
+    refusalNote: orNull(
+      linesOfText(2000, 'What the one that refused adds, for an analyst to read; null without a refusal or a note.'),
+    ),
+    refusalEvidence: orNull(HostingEvidence),
     createdAt: timestamp('When this node stored the item.'),
     changedAt: timestamp('When its state last changed on this node.'),
   },

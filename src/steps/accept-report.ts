@@ -248,6 +248,8 @@ function showNew({ row, content }: PreparedReport['items'][number], self: string
     state: 'received',
     outcome: null,
     refusal: null,
+    refusalNote: null,
+    refusalEvidence: null,
     createdAt: createdAt.toISOString(),
     changedAt: createdAt.toISOString(),
   }

@@ -67,7 +67,7 @@ export function refuseItem(
     decide: (facts) => {
       if (facts.state === 'refused' && facts.owner === facts.handedBy && facts.refusal === input.reason) return undefined
       verifyEvent(facts, 'refuse', ctx.self)
-      return { change: { kind: 'refuse', reason: input.reason, evidence: input.evidence }, kind: 'refuse', body: input }
+      return { change: { kind: 'refuse', refusal: input }, kind: 'refuse', body: input }
     },
   })
 }

@@ -66,7 +66,7 @@ function readChange(
   }
   if (kind === 'refuse') {
     verifyEvent(facts, 'refuse', author)
-    return { kind: 'refuse', reason: (body as RefuseBody).reason, evidence: (body as RefuseBody).evidence }
+    return { kind: 'refuse', refusal: body as RefuseBody }
   }
   if (kind === 'assessment') {
     const assessment = body as Assessment

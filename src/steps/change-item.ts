@@ -1,7 +1,6 @@
 // What accepting, refusing, assessing and acting change, whoever does it: the item's row, its records, and one audit entry (two when it closes).
 import type { LifeCycleFacts, Outcome } from '#domain/item-life-cycle.ts'
 import type { AuditEvent } from '#schema/audit.ts'
-import type { HostingEvidence } from '#schema/hosting-evidence.ts'
 import type { Action, Assessment, Item, RefuseInput } from '#schema/report.ts'
 import {
   findItemParts,
@@ -11,14 +10,16 @@ import {
   type Trx,
   updateItem,
   updateOwnerReference,
+  updateRefusalDetails,
 } from '#storage/report-store.ts'
 import { type Actor, appendAudit, type NewEntry } from './append-audit.ts'
 import type { StepContext } from './context.ts'
 import { type SubjectKey, sealJson } from './subject-keys.ts'
+import type { RefusalDetails } from './texts.ts'
 
 export type Change =
   | { kind: 'accept'; reference: string }
-  | { kind: 'refuse'; reason: RefuseInput['reason']; evidence: HostingEvidence | undefined }
+  | { kind: 'refuse'; refusal: RefuseInput }
   | { kind: 'assess'; assessment: Assessment }
   | { kind: 'act'; action: Action; outcome: Outcome | undefined }
 
@@ -71,10 +72,12 @@ async function writeChange(trx: Trx, { row, key, change, member }: Recording, se
       await updateOwnerReference(trx, row.id, sealJson(key, 'reference', change.reference))
       return updateItem(trx, row.id, { state: 'accepted', owner: member })
     case 'refuse':
+      if (change.refusal.note !== undefined || change.refusal.evidence)
+        await updateRefusalDetails(trx, row.id, sealJson(key, 'refusal', detailsOf(change.refusal)))
       // Ownership falls back to the one that handed over, and the item waits there for a person (invariant 7).
       return updateItem(trx, row.id, {
         state: 'refused',
-        refusal: change.reason,
+        refusal: change.refusal.reason,
         owner: row.handed_to === member ? self : (row.handed_by ?? self),
       })
     case 'assess':
@@ -82,6 +85,10 @@ async function writeChange(trx: Trx, { row, key, change, member }: Recording, se
     case 'act':
       return updateItem(trx, row.id, change.outcome ? { state: 'closed', outcome: change.outcome } : { state: row.state })
   }
+}
+
+function detailsOf({ note, evidence }: RefuseInput): RefusalDetails {
+  return { ...(note === undefined ? {} : { note }), ...(evidence ? { evidence } : {}) }
 }
 
 const changeEvents: Record<Change['kind'], AuditEvent> = {
@@ -108,7 +115,7 @@ function factsOf(change: Change): Record<string, unknown> {
     case 'accept':
       return {}
     case 'refuse':
-      return { reason: change.reason }
+      return { reason: change.refusal.reason }
     case 'assess':
       return { assessment: change.assessment.id, classification: change.assessment.classification }
     case 'act':

@@ -14,7 +14,7 @@ import {
 } from '#storage/report-store.ts'
 import type { StepContext } from './context.ts'
 import { openJson, openSubjectKey } from './subject-keys.ts'
-import type { ItemContent, ReportTexts } from './texts.ts'
+import type { ItemContent, RefusalDetails, ReportTexts } from './texts.ts'
 
 type Parts = Awaited<ReturnType<typeof findItemParts>>
 
@@ -39,6 +39,8 @@ async function showItems(ctx: StepContext, db: Db, ids: readonly string[]): Prom
 function showItem(ctx: StepContext, row: Parts['items'][number]): Omit<Item, 'assessments' | 'actions'> {
   const key = row.wrapped ? openSubjectKey(ctx, row.id, row.wrapped) : undefined
   const content = key && row.sealed ? (openJson(key, 'content', row.sealed) as ItemContent) : undefined
+  const refusal =
+    key && row.refusal && row.refusal_details ? (openJson(key, 'refusal', row.refusal_details) as RefusalDetails) : undefined
   const destination = row.handed_to ?? (row.route_rule === 'home' ? ctx.self : undefined)
   return {
     id: row.id,
@@ -61,6 +63,8 @@ function showItem(ctx: StepContext, row: Parts['items'][number]): Omit<Item, 'as
     state: row.state as Item['state'],
     outcome: row.outcome as Item['outcome'],
     refusal: row.refusal as Item['refusal'],
+    refusalNote: refusal?.note ?? null,
+    refusalEvidence: refusal?.evidence ?? null,
     createdAt: row.created_at.toISOString(),
     changedAt: row.changed_at.toISOString(),
   }

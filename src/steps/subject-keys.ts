@@ -20,7 +20,7 @@ export function openSubjectKey(ctx: Pick<StepContext, 'keys'>, subject: string, 
 }
 
 /** What a sealed text is of: bound into the sealing, so that a row can't be swapped for another. */
-export type SealedKind = 'report' | 'content' | 'evidence' | 'reference' | 'audit'
+export type SealedKind = 'report' | 'content' | 'evidence' | 'reference' | 'refusal' | 'audit'
 
 export function sealJson({ subject, key }: SubjectKey, kind: SealedKind, value: unknown): Buffer {
   return seal(key, JSON.stringify(value), `${kind}:${subject}`)

@@ -165,10 +165,11 @@ export async function findItemParts(db: Db, ids: readonly string[]) {
       sealed: Buffer | null
       evidence: Buffer | null
       owner_reference: Buffer | null
+      refusal_details: Buffer | null
       wrapped: Buffer | null
     }
   >`
-    select item.*, report.origin, c.sealed, e.sealed as evidence, c.owner_reference, k.wrapped from item
+    select item.*, report.origin, c.sealed, e.sealed as evidence, c.owner_reference, c.refusal_details, k.wrapped from item
     join report on report.id = item.report_id
     left join item_content c on c.item_id = item.id left join item_evidence e on e.item_id = item.id left join subject_key k on k.subject = item.id
     where item.id = any(${wanted}::uuid[])`.execute(db)
@@ -302,6 +303,10 @@ export async function insertAssessment(
 ): Promise<boolean> {
   const done = await trx
     .insertInto('assessment')
+export async function updateRefusalDetails(trx: Trx, id: string, sealed: Buffer): Promise<void> {
+  await trx.updateTable('item_content').set({ refusal_details: sealed }).where('item_id', '=', id).execute()
+}
+
     .values({ id: row.id, item_id: row.itemId, member: row.member, record: JSON.stringify(row.record) })
     .onConflict((conflict) => conflict.column('id').doNothing())
     .executeTakeFirst()

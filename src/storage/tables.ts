@@ -46,7 +46,7 @@ export interface Tables {
   item: ItemTable
   subject_key: { subject: string; wrapped: Buffer }
   item_evidence: { item_id: string; sealed: Buffer }
-  item_content: { item_id: string; sealed: Buffer | null; owner_reference: Buffer | null }
+  item_content: { item_id: string; sealed: Buffer | null; owner_reference: Buffer | null; refusal_details: Buffer | null }
   assessment: { id: string; item_id: string; position: Generated<number>; member: string; record: unknown }
   action: { id: string; item_id: string; position: Generated<number>; member: string; action: string; record: unknown }
   api_client: {
