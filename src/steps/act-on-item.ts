@@ -172,13 +172,18 @@ async function lockItem(ctx: StepContext, trx: Trx, itemId: string) {
   return { row, key, facts: { ...(await readLifeCycle(trx, row)), reference, refusal: row.refusal } }
 }
 
+/** A hotline that left the network hears of nothing more: what is written for it would wait for ever. */
+function findHearers(ctx: StepContext, via: readonly string[]): string[] {
+  return via.filter((member) => ctx.directory().findMember(member)?.status !== 'left')
+}
+
 /** A refusal goes to the one that handed over; everything else to every hotline that held the item. Gives how many messages were written. */
 async function tellOthers(
   ctx: StepContext,
   trx: Trx,
   { row, key, decided }: { row: ItemRow; key: SubjectKey; decided: Decided },
 ): Promise<number> {
-  const receivers = decided.kind === 'refuse' ? [row.handed_by].filter((member) => member !== null) : row.via
+  const receivers = decided.kind === 'refuse' ? [row.handed_by].filter((member) => member !== null) : findHearers(ctx, row.via)
   if (receivers.length === 0) return 0
   const report = await findReportRow(trx, row.report_id)
   const leaf = await findHandoffLeaf(trx, row.id)
