@@ -40,7 +40,7 @@ create table crossline.item (
   assigned_country text check (assigned_country ~ '^[A-Z]{2}$'),
   route_rule text,
   route_flags text[] not null default '{}',
-  trace_due_at timestamptz not null default now(),
+  trace_due_at timestamptz not null default '-infinity',    -- by the node's clock; at once
   trace_attempts integer not null default 0,
   state_seq bigint not null default nextval('crossline.state_seq'),
   changed_at timestamptz not null default now(),

@@ -64,7 +64,8 @@ create table crossline.peer (
   member text primary key,
   failures integer not null default 0,
   failing_since timestamptz,
-  retry_at timestamptz not null default now(),
+  failed_at timestamptz,                                    -- the last failure; this and what follows by the node's clock
+  retry_at timestamptz,                                     -- null: nothing to wait for
   probing boolean not null default false,                   -- half open: one ping, one batch of one, then full speed
   last_error text,
   held_reason text,                                         -- why nothing is sent until the directory or a person changes something

@@ -156,7 +156,7 @@ create table crossline.item (
   assigned_country text,
   route_rule text,
   route_flags text[] not null default '{}'::text[],
-  trace_due_at timestamp with time zone not null default now(),
+  trace_due_at timestamp with time zone not null default '-infinity'::timestamp with time zone,
   trace_attempts integer not null default 0,
   state_seq bigint not null default nextval('crossline.state_seq'::regclass),
   changed_at timestamp with time zone not null default now(),
@@ -264,7 +264,8 @@ create table crossline.peer (
   member text not null,
   failures integer not null default 0,
   failing_since timestamp with time zone,
-  retry_at timestamp with time zone not null default now(),
+  failed_at timestamp with time zone,
+  retry_at timestamp with time zone,
   probing boolean not null default false,
   last_error text,
   held_reason text,
@@ -518,8 +519,8 @@ grant update on table crossline.item (trace_attempts) to crossline_service;
 grant update on table crossline.item (trace_due_at) to crossline_service;
 grant update on table crossline.item (via) to crossline_service;
 grant update on table crossline.item_content (owner_reference) to crossline_service;
-grant update on table crossline.item_evidence (sealed) to crossline_service;
 grant update on table crossline.item_content (refusal_details) to crossline_service;
+grant update on table crossline.item_evidence (sealed) to crossline_service;
 grant update on table crossline.outbound_batch (proofs) to crossline_service;
 grant update on table crossline.outbound_batch (receipt) to crossline_service;
 grant update on table crossline.outbound_batch (receipted_at) to crossline_service;

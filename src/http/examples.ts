@@ -107,12 +107,14 @@ const status: Status = {
       inFlight: 0,
       failures: 0,
       retryAt: null,
+      lastError: null,
       heldReason: null,
       lastHeardAt: storedAt,
     },
   ],
   items: [{ state: 'delivered', count: 1 }],
   quarantined: 0,
+  quarantine: [],
   securityEvents: [{ code: 'unknown_client', count: 2 }],
 }
 

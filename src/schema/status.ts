@@ -1,7 +1,7 @@
 // What an operator sees of a node: peers, queues, ages, counts. Ids, countries, counts and codes only, never a URL or a text of a report.
 import { type Static, Type } from 'typebox'
 import { ItemState } from './code-lists.ts'
-import { memberId, orNull, sha256Digest, timestamp } from './forms.ts'
+import { memberId, orNull, sha256Digest, timestamp, uuidv7 } from './forms.ts'
 
 const closed = { additionalProperties: false } as const
 const count = (description: string) => Type.Integer({ minimum: 0, description })
@@ -18,13 +18,27 @@ export const PeerStatus = Type.Object(
     oldestWaitingAt: orNull(timestamp('Since when the oldest of them waits; null if none does.')),
     inFlight: count('Messages in the batch that is on its way now.'),
     failures: count('Failures in a row.'),
-    retryAt: orNull(timestamp('When delivery is tried again; null unless it backs off.')),
+    retryAt: orNull(timestamp('When delivery is tried again; null unless it waits.')),
+    lastError: orNull(
+      Type.String({ pattern: '^[a-z0-9_]{2,40}$', description: 'Code of the last failure; null since the last success.' }),
+    ),
     heldReason: orNull(code('Why delivery is held; null unless it is.')),
     lastHeardAt: orNull(timestamp('The last call or answer of this peer that verified; null if none did.')),
   },
   { ...closed, $id: 'PeerStatus', description: 'Delivery to one other member.' },
 )
 export type PeerStatus = Static<typeof PeerStatus>
+
+const QuarantinedMessage = Type.Object(
+  {
+    message: uuidv7('Id of the message.'),
+    item: uuidv7('The item that it is about.'),
+    peer: memberId('Whom it was for.'),
+    code: code('Why the peer did not take it; internal: this node can not read it any more.'),
+    since: timestamp('Since when it waits.'),
+  },
+  { ...closed, description: 'A message that waits for a person.' },
+)
 
 export const Status = Type.Object(
   {
@@ -47,6 +61,7 @@ export const Status = Type.Object(
       { description: 'Items by state; a state without items is absent.' },
     ),
     quarantined: count('Messages that a peer rejected and a person has not yet looked at.'),
+    quarantine: Type.Array(QuarantinedMessage, { maxItems: 100, description: 'The newest of them, at most 100.' }),
     securityEvents: Type.Array(
       Type.Object(
         { code: code('Code of the refusal or alarm.'), count: count('How often.') },

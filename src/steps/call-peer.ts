@@ -1,5 +1,6 @@
 // One call to a peer with its proof, and what the answer means: only a signed answer counts, everything else is the network's.
 import { hash } from 'node:crypto'
+import type { PeerPlace } from '#clients/peer-client.ts'
 import { digest } from '#crypto/digests.ts'
 import { signProof } from '#crypto/proof.ts'
 import { verifyError } from '#crypto/signed-error.ts'
@@ -28,7 +29,7 @@ export interface OutboundCall {
 export type CallResult =
   | { kind: 'answered'; body: Buffer; proof: string }
   /** A signed refusal: it holds for the destination. */
-  | { kind: 'refused'; code: string; retryAfterS: number | undefined }
+  | { kind: 'refused'; status: number; code: string; retryAfterS: number | undefined }
   /** The network, or an unsigned error: it changes nothing but the timer. */
   | { kind: 'unreachable'; reason: string; retryAfterS?: number }
 
@@ -36,16 +37,15 @@ const maxAnswerBytes = 8 * 1024 * 1024
 
 export async function callPeer(ctx: CallingContext, call: OutboundCall): Promise<CallResult> {
   const peer = ctx.directory().findMember(call.member)
-  const endpoint = peer?.endpoints.find(({ use }) => use === 'federation')
-  if (!peer || !endpoint || !ctx.directory().mayExchange(ctx.self, peer.id))
+  const place = peer && findPlace(peer)
+  if (!peer || !place || !ctx.directory().mayExchange(ctx.self, peer.id))
     return { kind: 'unreachable', reason: 'not_in_directory' }
   // Nothing but a newer directory is asked for under one that has expired.
   if (ctx.directoryAge() === 'expired' && !call.path.startsWith('/federation/v1/directory'))
     return { kind: 'unreachable', reason: 'directory_expired' }
   const proof = call.proof ?? (await proveCall(ctx, call))
   const answer = await ctx.peers.call({
-    url: endpoint.url,
-    fingerprints: usableFingerprints(peer),
+    ...place,
     method: call.method,
     path: call.path,
     headers: { ...call.headers, 'crossline-proof': proof, 'crossline-trace': call.trace },
@@ -77,8 +77,11 @@ export function proveCall(
   })
 }
 
-function usableFingerprints(peer: Member): string[] {
-  return peer.certificates.filter(({ state }) => state === 'current' || state === 'next').map(({ fingerprint }) => fingerprint)
+/** Where a member's node answers now, and with which certificates; undefined if it has no endpoint. */
+export function findPlace({ endpoints, certificates }: Member): PeerPlace | undefined {
+  const url = endpoints.find(({ use }) => use === 'federation')?.url
+  const usable = certificates.filter(({ state }) => state === 'current' || state === 'next')
+  return url === undefined ? undefined : { url, fingerprints: usable.map(({ fingerprint }) => fingerprint) }
 }
 
 interface Refusal {
@@ -101,7 +104,7 @@ async function readRefusal(ctx: CallingContext, { peer, status, headers, proof }
           .signingKeys(peer)
           .find((key) => key.kid === kid),
     })
-    return { kind: 'refused', code: claims.code, retryAfterS: claims.retryAfter }
+    return { kind: 'refused', status, code: claims.code, retryAfterS: claims.retryAfter }
   } catch (error) {
     if (!(error instanceof CrosslineError)) throw error
     const asked = Number(headers['retry-after'])

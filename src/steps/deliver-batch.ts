@@ -35,9 +35,9 @@ import { appendAudit } from './append-audit.ts'
 import { type CallResult, callPeer, proveCall } from './call-peer.ts'
 import type { StepContext } from './context.ts'
 import { noteSecurityEvent } from './note-security-event.ts'
-import { openLines } from './open-lines.ts'
+import { type OpenLines, openLines } from './open-lines.ts'
 import { pingPeer } from './ping-peer.ts'
-import { quarantineMessage, recordReceipt, splitBatch } from './record-receipt.ts'
+import { quarantineMessage, quarantineUnreadable, recordReceipt, splitBatch } from './record-receipt.ts'
 import type { SubjectKey } from './subject-keys.ts'
 
 const batchesPath = '/federation/v1/batches'
@@ -52,6 +52,8 @@ export type Delivery =
   | { kind: 'nothing' }
   /** The peer refused the batch as a whole and stored nothing: its messages wait again, to go out in batches of at most `size`. */
   | { kind: 'split'; size: number }
+  /** The peer refused one message alone: it waits for a person, and the next goes out alone. */
+  | { kind: 'quarantined' }
   /** Nothing was lost: it is tried again at `retryAt`. */
   | { kind: 'try_later'; retryAt: Date; code: string }
   /** Another process serves this destination, or it is not due. */
@@ -59,7 +61,7 @@ export type Delivery =
 
 /** Destinations with something to send that are due and that no other process serves. */
 export function findDestinations(ctx: StepContext, holder: string): Promise<string[]> {
-  return findDueDestinations(ctx.db, { now: ctx.now(), holder })
+  return findDueDestinations(ctx.db, { now: ctx.now(), holder, leaseMs })
 }
 
 /** Renews the lease while a delivery runs, so that no other process sends beside it. Never throws: a lease that is lost only costs a repetition. */
@@ -85,45 +87,61 @@ interface OpenBatch {
   proofs: string[]
   trace: string
   messages: WaitingMessage[]
-  lines: Buffer[]
+  /** Undefined when one of them can't be read any more: the batch can be asked for, but not sent again. */
+  lines: Buffer[] | undefined
   keys: Map<string, SubjectKey>
   /** Cut before this attempt: the peer may hold it already. */
   isRepeated: boolean
 }
 
-/** Delivers the next batch to a destination. `limit`: the most messages in a newly cut batch (1 after a failure, halves after too_large). */
-export async function deliverBatch(
-  ctx: StepContext,
-  delivery: { destination: string; holder: string; limit: number },
-): Promise<Delivery> {
-  const { destination, holder } = delivery
-  const now = ctx.now()
-  const peer = await claimPeer(ctx.db, { member: destination, holder, now, until: new Date(now.getTime() + leaseMs) })
+export interface DeliveryOrder {
+  destination: string
+  holder: string
+  /** The most messages in a newly cut batch (1 after a failure, halves after too_large). */
+  limit: number
+  /** Messages that the peer refused alone, one after the other, just before. */
+  quarantined: number
+}
+
+/** Delivers the next batch to a destination. Whatever fails on the way is recorded as a failure of the destination, so that it is seen. */
+export async function deliverBatch(ctx: StepContext, order: DeliveryOrder): Promise<Delivery> {
+  const { destination, holder } = order
+  const peer = await claimPeer(ctx.db, { member: destination, holder, now: ctx.now(), leaseMs })
   if (!peer) return { kind: 'busy' }
+  try {
+    return await deliverNext(ctx, peer, order)
+  } catch (error) {
+    ctx.log.error({ step: 'deliver-batch', peer: destination, err: error }, 'delivery failed')
+    const reason = error instanceof CrosslineError && error.code === 'audit_unavailable' ? error.code : 'internal'
+    return failDelivery(ctx, { peer, failure: { kind: 'unreachable', reason }, order })
+  }
+}
+
+async function deliverNext(ctx: StepContext, peer: PeerState, order: DeliveryOrder): Promise<Delivery> {
+  const destination = peer.member
   const probe = peer.failures > 0 ? await pingPeer(ctx, destination) : undefined
-  if (probe && probe.kind !== 'answered') return failDelivery(ctx, { peer, failure: probe })
-  const batch =
-    (await readInFlight(ctx, destination)) ?? (await cutBatch(ctx, destination, peer.failures > 0 ? 1 : delivery.limit))
+  if (probe && probe.kind !== 'answered') return failDelivery(ctx, { peer, failure: probe, order })
+  const batch = (await readInFlight(ctx, destination)) ?? (await cutBatch(ctx, destination, peer.failures > 0 ? 1 : order.limit))
   if (!batch) return { kind: 'nothing' }
-  return sendBatch(ctx, peer, batch)
+  return sendBatch(ctx, peer, { batch, order })
 }
 
 async function readInFlight(ctx: StepContext, destination: string): Promise<OpenBatch | undefined> {
   const inFlight = await findBatchInFlight(ctx.db, destination)
   if (!inFlight) return undefined
   const messages = await findBatchMessages(ctx.db, inFlight.id)
-  return { ...inFlight, messages, ...(await openLines(ctx, ctx.db, messages)), isRepeated: true }
+  const { lines, keys, unreadable } = await openLines(ctx, ctx.db, messages)
+  return { ...inFlight, messages, lines: unreadable.length === 0 ? lines : undefined, keys, isRepeated: true }
 }
 
 /** Takes the next messages out of the outbox into a batch, with its first proof, and records that they are sent: all before the network. */
 async function cutBatch(ctx: StepContext, destination: string, limit: number): Promise<OpenBatch | undefined> {
   return inTransaction(ctx.db, async (trx) => {
-    const messages = fitBytes(await findWaiting(trx, destination, Math.min(limit, maxMessages)))
+    const { messages, lines, keys } = await openWaiting(ctx, trx, { destination, limit: Math.min(limit, maxMessages) })
     if (messages.length === 0) return undefined
     const id = randomUUIDv7()
     const root = merkleRoot(messages.map((message) => message.leaf))
     const trace = randomBytes(16).toString('hex')
-    const { lines, keys } = await openLines(ctx, trx, messages)
     const body = joinBatch({ batch: id, from: ctx.self, to: destination }, lines)
     const proof = await proveBatch(ctx, { destination, body, root, size: messages.length })
     const leaves = Buffer.concat(messages.map((message) => message.leaf))
@@ -135,6 +153,23 @@ async function cutBatch(ctx: StepContext, destination: string, limit: number): P
     await recordSent(ctx, trx, { batch: { id, trace, messages, keys }, destination })
     return { id, root, proofs: [proof], trace, messages, lines, keys, isRepeated: false }
   })
+}
+
+/** Most messages that are put aside because we can't read any of those that wait. */
+const maxUnreadable = 20
+
+/** The next messages that can be read. The others are put aside, unless none of many can be: then it is our key or database that is wrong. */
+async function openWaiting(
+  ctx: StepContext,
+  trx: Trx,
+  { destination, limit }: { destination: string; limit: number },
+): Promise<Pick<OpenLines, 'messages' | 'lines' | 'keys'>> {
+  const waiting = fitBytes(await findWaiting(trx, destination, Math.max(limit, maxUnreadable + 1)))
+  const { messages, lines, keys, unreadable } = await openLines(ctx, trx, waiting)
+  if (messages.length === 0 && unreadable.length > maxUnreadable)
+    throw new CrosslineError('internal', { detail: 'None of the waiting messages can be read. Is this the right master key?' })
+  await quarantineUnreadable(ctx, trx, { destination, messages: unreadable, keys })
+  return { messages: messages.slice(0, limit), lines: lines.slice(0, limit), keys }
 }
 
 function fitBytes(messages: readonly WaitingMessage[]): WaitingMessage[] {
@@ -184,15 +219,21 @@ async function recordSent(
   )
 }
 
-async function sendBatch(ctx: StepContext, peer: PeerState, batch: OpenBatch): Promise<Delivery> {
+async function sendBatch(
+  ctx: StepContext,
+  peer: PeerState,
+  { batch, order }: { batch: OpenBatch; order: DeliveryOrder },
+): Promise<Delivery> {
   const destination = peer.member
   const held = batch.isRepeated ? await askForReceipt(ctx, destination, batch) : undefined
+  if (!held && !batch.lines) return takeApart(ctx, batch)
   const answer = held ?? (await postBatch(ctx, destination, batch))
-  if (answer.kind !== 'answered') return failDelivery(ctx, { peer, failure: answer, batch })
+  if (answer.kind !== 'answered') return failDelivery(ctx, { peer, failure: answer, batch, order })
   const checked = await checkReceipt(ctx, { destination, batch, body: answer.body })
-  if (checked.kind === 'bad') return failDelivery(ctx, { peer, failure: { kind: 'unreachable', reason: checked.code }, batch })
+  if (checked.kind === 'bad')
+    return failDelivery(ctx, { peer, failure: { kind: 'unreachable', reason: checked.code }, batch, order })
   await recordReceipt(ctx, { destination, batch, receipt: checked.receipt, claims: checked.claims })
-  await recordPeerSuccess(ctx.db, destination)
+  await recordPeerSuccess(ctx.db, { member: destination, now: ctx.now() })
   ctx.log.info(
     {
       step: 'deliver-batch',
@@ -219,7 +260,7 @@ async function askForReceipt(ctx: StepContext, destination: string, batch: OpenB
 }
 
 async function postBatch(ctx: StepContext, destination: string, batch: OpenBatch): Promise<CallResult> {
-  const body = joinBatch({ batch: batch.id, from: ctx.self, to: destination }, batch.lines)
+  const body = joinBatch({ batch: batch.id, from: ctx.self, to: destination }, batch.lines ?? [])
   const proof = batch.isRepeated ? await freshProof(ctx, { destination, batch, body }) : (batch.proofs[0] as string)
   const headers = { 'content-type': 'application/x-ndjson' }
   return callPeer(ctx, { member: destination, method: 'POST', path: batchesPath, body, headers, trace: batch.trace, proof })
@@ -296,14 +337,28 @@ const holding = new Set([
   'revoked_receipt',
 ])
 const splitting = new Set(['malformed_request', 'schema_invalid', 'too_large', 'broken_compression'])
+/** Refusals that say nothing about the messages: what they are answered by is another call, later. */
+const passing = new Set(['expired_proof', 'clock_skew', 'replayed_proof', 'digest_mismatch', 'not_found', 'rate_limited'])
+
+/** A code that we don't know, of a later version say, may be about one message: taking the batch apart finds it, and the others go on. */
+function isAboutMessages(failure: FailedDelivery['failure']): boolean {
+  if (failure.kind !== 'refused') return false
+  const { code, status } = failure
+  const isUnknown = status < 500 && status !== 429 && !holding.has(code) && !passing.has(code)
+  return splitting.has(code) || isUnknown
+}
+
+/** After so many refused messages in a row it is more likely the peer than the messages: the next ones wait for the back-off. */
+const maxQuarantinedInARow = 20
 
 interface FailedDelivery {
   peer: PeerState
   failure: Exclude<CallResult, { kind: 'answered' }>
   batch?: OpenBatch
+  order: DeliveryOrder
 }
 
-async function failDelivery(ctx: StepContext, { peer, failure, batch }: FailedDelivery): Promise<Delivery> {
+async function failDelivery(ctx: StepContext, { peer, failure, batch, order }: FailedDelivery): Promise<Delivery> {
   const code = failure.kind === 'refused' ? failure.code : failure.reason
   const held = holding.has(code)
   if (failure.kind === 'refused')
@@ -311,12 +366,11 @@ async function failDelivery(ctx: StepContext, { peer, failure, batch }: FailedDe
   // One of us may act on an old directory: it is looked for before the next try.
   if (held)
     ctx.directoryHint({ member: peer.member, version: ctx.directory().version, isConflict: false, trace: batch?.trace ?? '' })
-  if (batch && failure.kind === 'refused' && splitting.has(code)) {
-    if (batch.messages.length > 1) {
-      await splitBatch(ctx, batch.id)
-      return { kind: 'split', size: Math.ceil(batch.messages.length / 2) }
-    }
+  if (batch && isAboutMessages(failure)) {
+    if (batch.messages.length > 1) return takeApart(ctx, batch)
     await quarantineMessage(ctx, { destination: peer.member, batch, code })
+    ctx.log.warn({ step: 'deliver-batch', trace: batch.trace, peer: peer.member, batch: batch.id, code }, 'message put aside')
+    if (order.quarantined + 1 < maxQuarantinedInARow) return { kind: 'quarantined' }
   }
   const retryAt = await putOff(ctx, peer, { code, held, askedS: failure.retryAfterS })
   ctx.log.warn(
@@ -333,6 +387,12 @@ async function failDelivery(ctx: StepContext, { peer, failure, batch }: FailedDe
     'delivery put off',
   )
   return { kind: 'try_later', retryAt, code }
+}
+
+/** The messages wait again, and go out in batches of half the size. */
+async function takeApart(ctx: StepContext, batch: OpenBatch): Promise<Delivery> {
+  await splitBatch(ctx, batch.id)
+  return { kind: 'split', size: Math.ceil(batch.messages.length / 2) }
 }
 
 async function putOff(

@@ -1,19 +1,21 @@
 // What the operator sees: peers, queues, ages, counts. Ids, countries and codes only.
 import type { PeerStatus, Status } from '#schema/status.ts'
-import { countQuarantined, findPeerStates, findRecentSecurityEvents } from '#storage/peer-store.ts'
+import { countQuarantined, findPeerStates, findQuarantined, findRecentSecurityEvents } from '#storage/peer-store.ts'
 import { countItemsByState } from '#storage/report-store.ts'
 import type { StepContext } from './context.ts'
 import type { DirectoryKeeper } from './directory-keeper.ts'
 
 const dayMs = 24 * 3_600_000
+const maxQuarantineShown = 100
 
 export async function findStatus(ctx: StepContext, keeper: DirectoryKeeper): Promise<Status> {
   const directory = ctx.directory()
   const now = ctx.now()
-  const [peers, items, quarantined, events] = await Promise.all([
+  const [peers, items, quarantined, quarantine, events] = await Promise.all([
     findPeerStates(ctx.db),
     countItemsByState(ctx.db),
     countQuarantined(ctx.db),
+    findQuarantined(ctx.db, maxQuarantineShown),
     findRecentSecurityEvents(ctx.db, new Date(now.getTime() - dayMs)),
   ])
   return {
@@ -27,6 +29,13 @@ export async function findStatus(ctx: StepContext, keeper: DirectoryKeeper): Pro
     peers: peers.map(showPeer),
     items: Object.entries(items).map(([state, count]) => ({ state: state as Status['items'][number]['state'], count })),
     quarantined,
+    quarantine: quarantine.map((row) => ({
+      message: row.message_id,
+      item: row.item_id,
+      peer: row.destination,
+      code: row.code,
+      since: row.quarantined_at.toISOString(),
+    })),
     securityEvents: [...Map.groupBy(events, (event) => event.code)].map(([code, some]) => ({
       code,
       count: some.reduce((sum, event) => sum + event.count, 0),
@@ -44,7 +53,8 @@ function showPeer(row: PeerRow): PeerStatus {
     oldestWaitingAt: row.oldest_waiting_at?.toISOString() ?? null,
     inFlight: row.in_flight,
     failures: row.failures,
-    retryAt: row.failures > 0 ? row.retry_at.toISOString() : null,
+    retryAt: row.retry_at?.toISOString() ?? null,
+    lastError: row.last_error,
     heldReason: row.held_reason,
     lastHeardAt: row.heard_at?.toISOString() ?? null,
   }

@@ -23,7 +23,7 @@ const maxDelayMs = 24 * 3_600_000
 export async function traceItems(ctx: StepContext, limit: number): Promise<number> {
   // Who answers for a country is not known any more: items wait, visibly, as received.
   if (ctx.directoryAge() === 'expired') return 0
-  const untraced = await findUntraced(ctx.db, { now: ctx.now(), limit })
+  const untraced = await findUntraced(ctx.db, { now: ctx.now(), limit, firstDelayMs, maxDelayMs })
   if (untraced.length === 0) return 0
   const read = await readContents(ctx, untraced)
   const traced = (await Promise.all(untraced.map((item) => traceSafely(ctx, item, read)))).filter((item) => item !== undefined)

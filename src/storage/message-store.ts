@@ -105,7 +105,8 @@ export interface NewBatch {
   leaves: Buffer
   size: number
   trace: string
-  proof: string
+  /** The first one; none when the batch is never to be sent. */
+  proof: string | undefined
 }
 
 /** Cuts a batch: writes it and takes its messages out of the waiting ones. */
@@ -120,7 +121,7 @@ export async function insertOutboundBatch(trx: Trx, batch: NewBatch, seqs: reado
       leaves: batch.leaves,
       size: batch.size,
       trace: batch.trace,
-      proofs: [batch.proof],
+      proofs: batch.proof === undefined ? [] : [batch.proof],
       seqs: places,
     })
     .execute()

@@ -6,33 +6,45 @@ export interface PeerState {
   member: string
   failures: number
   failing_since: Date | null
-  retry_at: Date
+  /** Null: nothing to wait for. */
+  retry_at: Date | null
   held_reason: string | null
   last_error: string | null
   heard_at: Date | null
 }
 
+/** Clocks of processes differ, and a clock may be set back: what is further ahead than this beyond its maximum was written by another time. */
+const clockToleranceMs = 60_000
+
+// All times are those of the node's clock. A wait that began later than now was written before the clock went back: it is over.
+const isDue = (now: Date) =>
+  sql<boolean>`(peer.retry_at is null or peer.retry_at <= ${now} or peer.failed_at > ${later(now, clockToleranceMs)})`
+
+const isUnleased = ({ now, holder, leaseMs }: { now: Date; holder: string; leaseMs: number }) => sql<boolean>`
+  (peer.lease_until is null or peer.lease_until <= ${now} or peer.lease_until > ${later(now, leaseMs + clockToleranceMs)} or peer.lease_holder = ${holder})`
+
+const later = (time: Date, ms: number): Date => new Date(time.getTime() + ms)
+
 /** Destinations with something to send that are due and that nobody else is serving. */
-export async function findDueDestinations(db: Db, query: { now: Date; holder: string }): Promise<string[]> {
+export async function findDueDestinations(db: Db, query: { now: Date; holder: string; leaseMs: number }): Promise<string[]> {
   const found = await sql<{ destination: string }>`
     select destination from (
       select distinct destination from outbox where batch_id is null
       union select destination from outbound_batch where receipt is null and withdrawn_at is null
     ) work left join peer on peer.member = work.destination
-    where coalesce(peer.retry_at <= ${query.now}, true)
-      and coalesce(peer.lease_until <= ${query.now} or peer.lease_holder = ${query.holder}, true)`.execute(db)
+    where ${isDue(query.now)} and ${isUnleased(query)}`.execute(db)
   return found.rows.map((row) => row.destination)
 }
 
 /** Takes or renews the lease on a destination that is due; undefined if another process serves it or it must wait. */
 export async function claimPeer(
   db: Db,
-  claim: { member: string; holder: string; now: Date; until: Date },
+  claim: { member: string; holder: string; now: Date; leaseMs: number },
 ): Promise<PeerState | undefined> {
   const found = await sql<PeerState>`
-    insert into peer (member, lease_holder, lease_until, retry_at) values (${claim.member}, ${claim.holder}, ${claim.until}, ${claim.now})
+    insert into peer (member, lease_holder, lease_until) values (${claim.member}, ${claim.holder}, ${later(claim.now, claim.leaseMs)})
     on conflict (member) do update set lease_holder = excluded.lease_holder, lease_until = excluded.lease_until
-      where (peer.lease_until is null or peer.lease_until <= ${claim.now} or peer.lease_holder = ${claim.holder}) and peer.retry_at <= ${claim.now}
+      where ${isUnleased(claim)} and ${isDue(claim.now)}
     returning member, failures, failing_since, retry_at, held_reason, last_error, heard_at`.execute(db)
   return found.rows[0]
 }
@@ -57,18 +69,22 @@ export async function recordPeerFailure(
   db: Db,
   failure: { member: string; error: string; held: boolean; now: Date; retryAt: Date },
 ): Promise<void> {
-  await sql`insert into peer (member, failures, failing_since, last_error, held_reason, retry_at)
-    values (${failure.member}, 1, ${failure.now}, ${failure.error}, ${failure.held ? failure.error : null}, ${failure.retryAt})
+  await sql`insert into peer (member, failures, failing_since, last_error, held_reason, failed_at, retry_at)
+    values (${failure.member}, 1, ${failure.now}, ${failure.error}, ${failure.held ? failure.error : null}, ${failure.now}, ${failure.retryAt})
     on conflict (member) do update set failures = peer.failures + 1, failing_since = coalesce(peer.failing_since, excluded.failing_since),
-      last_error = excluded.last_error, held_reason = excluded.held_reason, retry_at = excluded.retry_at, lease_until = null`.execute(
+      last_error = excluded.last_error, held_reason = excluded.held_reason, failed_at = excluded.failed_at, retry_at = excluded.retry_at, lease_until = null`.execute(
     db,
   )
 }
 
-export async function recordPeerSuccess(db: Db, member: string): Promise<void> {
-  await sql`update peer set failures = 0, failing_since = null, last_error = null, held_reason = null, heard_at = now()
-    where member = ${member} and (failures > 0 or heard_at is null or heard_at < now() - interval '10 seconds')`.execute(db)
+export async function recordPeerSuccess(db: Db, { member, now }: { member: string; now: Date }): Promise<void> {
+  await sql`update peer set failures = 0, failing_since = null, last_error = null, held_reason = null, retry_at = null, heard_at = ${now}
+    where member = ${member} and (failures > 0 or retry_at is not null or ${isHeardNews(now)})`.execute(db)
 }
+
+// Written at most every 10 seconds, and again when the clock went back.
+const isHeardNews = (now: Date) => sql<boolean>`
+  (heard_at is null or heard_at < ${now}::timestamptz - interval '10 seconds' or heard_at > ${now})`
 
 /** Lets a destination be tried now: the peer was heard of, or the directory changed about it. Gives the members that were waiting. */
 export async function clearPeerTimers(db: Db, members: readonly string[], now: Date): Promise<string[]> {
@@ -98,8 +114,8 @@ export async function rememberProof(
       with remembered as (
         insert into seen_proof (issuer, jti, expires_at) values (${proof.issuer}, ${proof.jti}, ${proof.expiresAt}) on conflict do nothing returning 1
       ), heard as (
-        update peer set heard_at = ${proof.now}, retry_at = least(retry_at, ${proof.now}) where member = ${proof.issuer} and exists (select from remembered)
-          and (failures > 0 or heard_at is null or heard_at < ${proof.now}::timestamptz - interval '10 seconds') returning failures
+        update peer set heard_at = ${proof.now}, retry_at = case when retry_at > ${proof.now} then ${proof.now} else retry_at end where member = ${proof.issuer} and exists (select from remembered)
+          and (failures > 0 or ${isHeardNews(proof.now)}) returning failures
       )
       select exists (select from remembered) as is_new, exists (select from heard where failures > 0) as was_waiting`.execute(trx)
     return { isNew: found.rows[0]?.is_new === true, wasWaiting: found.rows[0]?.was_waiting === true }
@@ -165,6 +181,20 @@ export async function findRecentSecurityEvents(db: Db, since: Date): Promise<{ c
     db,
   )
   return found.rows
+}
+
+/** The newest messages that a peer did not take, or that we can't read, and that no person has looked at. */
+export async function findQuarantined(
+  db: Db,
+  limit: number,
+): Promise<{ message_id: string; item_id: string; destination: string; code: string; quarantined_at: Date }[]> {
+  return db
+    .selectFrom('quarantine')
+    .select(['message_id', 'item_id', 'destination', 'code', 'quarantined_at'])
+    .where('resolved_at', 'is', null)
+    .orderBy('id', 'desc')
+    .limit(limit)
+    .execute()
 }
 
 export async function countQuarantined(db: Db): Promise<number> {

@@ -198,10 +198,17 @@ export interface UntracedItem {
 }
 
 /** Items that were received and are due. Not locked: whoever records first wins, the other finds the state changed. */
-export async function findUntraced(db: Db, query: { now: Date; limit: number }): Promise<UntracedItem[]> {
+export async function findUntraced(
+  db: Db,
+  query: { now: Date; limit: number; firstDelayMs: number; maxDelayMs: number },
+): Promise<UntracedItem[]> {
+  // Further ahead than any delay: it was put off before the clock went back.
+  const farthestMs = sql`least(${query.firstDelayMs} * 2.0 ^ least(trace_attempts, 30), ${query.maxDelayMs})`
   const found = await sql<UntracedItem>`
     select id, report_id, content_type, is_source, trace_attempts from item
-    where state = 'received' and trace_due_at <= ${query.now} order by state_seq limit ${query.limit}`.execute(db)
+    where state = 'received' and (trace_due_at <= ${query.now} or trace_due_at > ${query.now}::timestamptz + ${farthestMs} * interval '1 millisecond') order by state_seq limit ${query.limit}`.execute(
+    db,
+  )
   return found.rows
 }
 
@@ -296,6 +303,10 @@ export async function updateOwnerReference(trx: Trx, id: string, sealed: Buffer)
   await trx.updateTable('item_content').set({ owner_reference: sealed }).where('item_id', '=', id).execute()
 }
 
+export async function updateRefusalDetails(trx: Trx, id: string, sealed: Buffer): Promise<void> {
+  await trx.updateTable('item_content').set({ refusal_details: sealed }).where('item_id', '=', id).execute()
+}
+
 /** Adds an assessment; false if its id is there already. */
 export async function insertAssessment(
   trx: Trx,
@@ -303,10 +314,6 @@ export async function insertAssessment(
 ): Promise<boolean> {
   const done = await trx
     .insertInto('assessment')
-export async function updateRefusalDetails(trx: Trx, id: string, sealed: Buffer): Promise<void> {
-  await trx.updateTable('item_content').set({ refusal_details: sealed }).where('item_id', '=', id).execute()
-}
-
     .values({ id: row.id, item_id: row.itemId, member: row.member, record: JSON.stringify(row.record) })
     .onConflict((conflict) => conflict.column('id').doNothing())
     .executeTakeFirst()

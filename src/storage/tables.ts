@@ -111,7 +111,8 @@ export interface Tables {
     member: string
     failures: Generated<number>
     failing_since: Date | null
-    retry_at: Generated<Date>
+    failed_at: Date | null
+    retry_at: Date | null
     probing: Generated<boolean>
     last_error: string | null
     held_reason: string | null

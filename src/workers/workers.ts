@@ -56,11 +56,14 @@ function startDelivering(ctx: StepContext): Loop {
 
   async function serve(destination: string): Promise<void> {
     let limit = batchLimit
+    let quarantined = 0
     const renewing = setInterval(() => void keepLease(ctx, { destination, holder }), leaseRenewalMs)
     try {
       for (;;) {
-        const delivery = await deliverBatch(ctx, { destination, holder, limit })
-        if (delivery.kind === 'split') limit = delivery.size
+        const delivery = await deliverBatch(ctx, { destination, holder, limit, quarantined })
+        quarantined = delivery.kind === 'quarantined' ? quarantined + 1 : 0
+        if (delivery.kind === 'quarantined') limit = 1
+        else if (delivery.kind === 'split') limit = delivery.size
         else if (delivery.kind === 'delivered') limit = Math.min(limit * 2, batchLimit)
         else return
         woken.delete(destination)
@@ -96,26 +99,47 @@ function startDelivering(ctx: StepContext): Loop {
   }
 }
 
-function followDirectory(
-  ctx: StepContext,
-  { keeper, files, hints }: { keeper: DirectoryKeeper; files: DirectoryFiles; hints: Set<string> },
-): () => Promise<boolean> {
-  let nextMirrorAt = 0
+/** A peer that names another directory is asked at most this often, and may make us ask others no oftener. */
+const hintGapMs = 60_000
+
+interface Following {
+  keeper: DirectoryKeeper
+  files: DirectoryFiles
+  /** Members that named another directory than ours. */
+  hints: Set<string>
+}
+
+/** One look at the files, at the peers that named another directory, and at any peer when it is time. */
+function followDirectory(ctx: StepContext, { keeper, files, hints }: Following): () => Promise<boolean> {
+  const askedAt = new Map<string, number>()
+  let mirroredAt = Number.NEGATIVE_INFINITY
+  let isMisled = false
   const readFiles = watchDirectoryFiles(keeper, files)
+  // A clock that was set back makes nothing wait.
+  const isPast = (since: number, gapMs: number) => Math.abs(ctx.now().getTime() - since) >= gapMs
+
+  async function followHints(): Promise<void> {
+    for (const member of [...hints]) {
+      if (!isPast(askedAt.get(member) ?? Number.NEGATIVE_INFINITY, hintGapMs)) continue
+      hints.delete(member)
+      askedAt.set(member, ctx.now().getTime())
+      if (!(await mirrorDirectory(ctx, keeper, member))) isMisled = true
+    }
+  }
+
   return async () => {
     await readFiles().catch((error: unknown) =>
       ctx.log.warn({ step: 'directory', err: error }, 'the directory files could not be used'),
     )
-    const asked = [...hints]
-    hints.clear()
-    // Who makes us look and then has none that verifies is not the last that we ask.
-    for (const member of asked) if (!(await mirrorDirectory(ctx, keeper, member))) nextMirrorAt = 0
-    const now = ctx.now().getTime()
-    if (now >= nextMirrorAt) {
-      nextMirrorAt = now + keeper.current().document.refreshSeconds * 1000
+    await followHints()
+    const gapMs = keeper.current().document.refreshSeconds * 1000
+    // Who makes us look in vain is not the last that we ask, but makes us ask the others no oftener than once a minute.
+    if (isPast(mirroredAt, isMisled ? Math.min(gapMs, hintGapMs) : gapMs)) {
+      mirroredAt = ctx.now().getTime()
+      isMisled = false
       await mirrorFromAnyone(ctx, keeper)
     }
-    return hints.size > 0
+    return false
   }
 }
 

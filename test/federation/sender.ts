@@ -51,7 +51,7 @@ export async function startSender(t: Test) {
   async function peerRow(): Promise<{ failures: number; last_error: string | null; retry_at: Date }> {
     const columns = ['failures', 'last_error', 'retry_at'] as const
     const row = await database.selectFrom('peer').select(columns).where('member', '=', 'lab').executeTakeFirst()
-    return row ?? { failures: 0, last_error: null, retry_at: new Date(0) }
+    return { failures: 0, last_error: null, ...row, retry_at: row?.retry_at ?? new Date(0) }
   }
 
   const failsBy = (error: string) => eventually(error, async () => (await peerRow()).last_error === error)
