@@ -1,36 +1,29 @@
 // The wiring of one node: makes every part once, in order, and stops them in the opposite order.
-import { X509Certificate } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openCdnList } from '#clients/cdn-ranges.ts'
 import { ageInDays, type GeoDatabase, openGeoDatabase } from '#clients/geo-database.ts'
-import { createPeerClient } from '#clients/peer-client.ts'
+import { createPeerClient, type PeerClient } from '#clients/peer-client.ts'
 import { createResolver } from '#clients/resolver.ts'
 import type { Config } from '#config.ts'
-import { fingerprintOf } from '#crypto/certificates.ts'
-import { digest } from '#crypto/digests.ts'
-import { readSigningKey, type SigningKey } from '#crypto/keys.ts'
 import { deriveKeys, readMasterKey } from '#crypto/sealed-text.ts'
-import { readSecretFile } from '#crypto/secret-file.ts'
 import type { HeldDirectory } from '#domain/held-directory.ts'
 import { CrosslineError } from '#errors.ts'
 import { createMetrics } from '#http/metrics.ts'
 import { buildOperationsServer } from '#http/operations-server.ts'
-import { buildServer, type Server, type TlsFiles } from '#http/server.ts'
+import { buildServer } from '#http/server.ts'
 import { createLogger, type Logger } from '#log.ts'
 import type { StepContext } from '#steps/context.ts'
-import { type DirectoryKeeper, openDirectoryKeeper } from '#steps/directory-keeper.ts'
+import type { DirectoryKeeper } from '#steps/directory-keeper.ts'
 import { createRecent } from '#steps/recent.ts'
 import { recordMigrations } from '#steps/record-migrations.ts'
-import { readDirectoryFiles } from '#steps/refresh-directory.ts'
 import { createTurns } from '#steps/turns.ts'
 import { addAuditPartitions } from '#storage/audit-store.ts'
 import { type Database, openDatabase } from '#storage/database.ts'
 import { type EmbeddedServer, ensureDatabase, startEmbeddedServer } from '#storage/embedded-server.ts'
-import { clearPeerTimers } from '#storage/peer-store.ts'
 import { prepareDatabase } from '#storage/prepare-database.ts'
-import { startLoop } from '#workers/loop.ts'
 import { startWorkers, type Workers } from '#workers/workers.ts'
+import { applyDirectory, openDirectory } from './node-directory.ts'
+import { openIdentity, stampIdentity, watchIdentity } from './node-identity.ts'
 import { bindSteps } from './node-steps.ts'
 
 export interface Node {
@@ -80,10 +73,11 @@ async function assemble(assembly: Assembly): Promise<Node> {
   const { config, log, now, peerWaitMs, stops, stop } = assembly
   warnOfOldNode(log)
   const keys = await openKeys(config, log)
+  const stamp = await stampIdentity(config)
   const identity = await openIdentity(config)
   const db = await openStorage(assembly, keys.servicePassword)
-  let onDirectory: (held: HeldDirectory) => void = () => {}
-  const keeper = await openKeeper(config, { db, now, log, onChange: (held) => onDirectory(held) })
+  let onDirectory: (held: HeldDirectory, before: HeldDirectory | undefined) => void = () => {}
+  const keeper = await openDirectory(config, { db, now, log, onChange: (held, before) => onDirectory(held, before) })
   requireMembership(config.member, keeper)
   const geo = await openGeo(config, { log, now })
   const cdn = await openCdnList({
@@ -135,8 +129,8 @@ async function assemble(assembly: Assembly): Promise<Node> {
   const steps = bindSteps(ctx, keeper)
   const server = buildServer({ steps, log, tls: identity.tls, metrics, now })
   const health = buildOperationsServer({ steps, metrics, log })
-  onDirectory = (held) =>
-    void applyDirectory(ctx, { held, server }).catch((error: unknown) =>
+  onDirectory = (held, before) =>
+    void applyDirectory(ctx, { held, before, server }).catch((error: unknown) =>
       log.error({ err: error }, 'a changed directory could not be applied'),
     )
   stops.push(() => server.app.close())
@@ -151,9 +145,10 @@ async function assemble(assembly: Assembly): Promise<Node> {
     port: config.health.port,
     listenTextResolver: () => 'listening for health checks',
   })
-  workers = startWorkers(ctx, { keeper, files: config.directory })
-  stops.push(() => workers?.stop())
-  stops.push(watchIdentity(config, { identity, server, peers, log }))
+  const running = startWorkers(ctx, { keeper, files: config.directory })
+  workers = running
+  stops.push(() => stopWorkers(running, peers))
+  stops.push(watchIdentity(config, { identity, stamp, server, peers, log }))
   const address = addressOf(server.app.server.address(), config.listen)
   log.info(
     { step: 'start', member: config.member, port: address.port, version: keeper.current().version, countries: ctx.homeCountries },
@@ -179,38 +174,6 @@ async function openKeys(config: Config, log: Logger) {
   return deriveKeys(key)
 }
 
-export interface Identity {
-  tls: TlsFiles
-  signingKey: SigningKey
-  /** base64url SHA-256 of our certificate. */
-  fingerprint: string
-}
-
-/** Reads this node's certificate and keys. Throws `invalid_config` or `broken_file`. */
-export async function openIdentity(config: Config): Promise<Identity> {
-  const [ca, cert, key, signingKey] = await Promise.all([
-    readPem(config.tls.authorities, 'TLS_CA'),
-    readPem(config.tls.certificate, 'TLS_CERT'),
-    readSecretFile(config.tls.key),
-    readSigningKey(config.signingKey),
-  ])
-  return { tls: { ca, cert, key }, signingKey, fingerprint: readFingerprint(cert) }
-}
-
-async function readPem(path: string, variable: string): Promise<string> {
-  return readFile(path, 'utf8').catch((cause: unknown) => {
-    throw new CrosslineError('invalid_config', { detail: `${variable} names a file that cannot be read.`, cause })
-  })
-}
-
-function readFingerprint(cert: string): string {
-  try {
-    return fingerprintOf(new X509Certificate(cert))
-  } catch (cause) {
-    throw new CrosslineError('invalid_config', { detail: 'TLS_CERT does not hold a certificate.', cause })
-  }
-}
-
 async function openStorage({ config, log, stops }: Assembly, servicePassword: string): Promise<Database> {
   const url = config.databaseUrl ?? (await openEmbedded(config, { log, stops }))
   const { serviceUrl, migrated } = await prepareDatabase({ url, folder: migrationsFolder, servicePassword, log })
@@ -225,38 +188,6 @@ async function openEmbedded(config: Config, { log, stops }: Pick<Assembly, 'log'
   const server: EmbeddedServer = await startEmbeddedServer({ dataDir: join(config.dataDir, 'postgres'), log })
   stops.push(() => server.stop())
   return ensureDatabase(server.adminUrl, `crossline_${config.member.replaceAll('-', '_')}`)
-}
-
-interface KeeperNeeds {
-  db: Database
-  now: () => Date
-  log: Logger
-  onChange: (held: HeldDirectory) => void
-}
-
-async function openKeeper(config: Config, needs: KeeperNeeds): Promise<DirectoryKeeper> {
-  const keeper = await openHeldDirectory(config, needs)
-  await readDirectoryFiles(keeper, config.directory)
-  return keeper
-}
-
-/** What the database holds, verified from the trusted root on; the operator's files are not looked at and nothing is written. */
-export async function openHeldDirectory({ directory }: Config, needs: KeeperNeeds): Promise<DirectoryKeeper> {
-  const { pins, root } = directory
-  const trusted = pins.length > 0 ? pins : root === undefined ? [] : [digest(await readFile(root).catch(() => Buffer.alloc(0)))]
-  return openDirectoryKeeper({ ...needs, pins: [...trusted, ...(await heldPins(needs.db))] })
-}
-
-/** The first root that this node ever trusted stays its anchor when ROOT_FILE moves on to later ones. */
-async function heldPins(db: Database): Promise<string[]> {
-  const first = await db
-    .selectFrom('directory_document')
-    .select('hash')
-    .where('kind', '=', 'root')
-    .orderBy('number')
-    .limit(1)
-    .executeTakeFirst()
-  return first ? [first.hash] : []
 }
 
 function requireMembership(self: string, keeper: DirectoryKeeper): void {
@@ -277,58 +208,14 @@ async function openGeo(config: Config, { log, now }: { log: Logger; now: () => D
   return geo
 }
 
-/** A changed directory takes effect at once: sockets of certificates that no longer count are closed, waiting peers are tried again. */
-async function applyDirectory(ctx: StepContext, { held, server }: { held: HeldDirectory; server: Server }): Promise<void> {
-  const known = new Set(held.document.members.flatMap((member) => member.certificates.map((each) => each.fingerprint)))
-  server.closeSocketsOf((fingerprint) => {
-    const owner = held.findMemberByFingerprint(fingerprint, ctx.now())?.member.id
-    return known.has(fingerprint) && (owner === undefined || !held.mayExchange(ctx.self, owner))
-  })
-  ctx.peers.reset()
-  await clearPeerTimers(
-    ctx.db,
-    held.document.members.map((member) => member.id),
-    ctx.now(),
-  )
-  ctx.wake('deliver')
-  ctx.wake('trace')
-}
+/** How long calls under way may go on when the node stops. */
+const graceMs = 3000
 
-interface Watched {
-  identity: Identity
-  server: Server
-  peers: StepContext['peers']
-  log: Logger
-}
-
-/** Certificates and keys reload when a file changes; what does not fit together is told, and the old goes on. */
-function watchIdentity(config: Config, { identity, server, peers, log }: Watched): () => Promise<void> {
-  const files = [config.tls.authorities, config.tls.certificate, config.tls.key, config.signingKey]
-  let seen = ''
-  const loop = startLoop({
-    name: 'identity',
-    intervalMs: 2000,
-    log,
-    work: async () => {
-      const now = (await Promise.all(files.map(stampOf))).join(' ')
-      if (now === seen) return false
-      const isFirst = seen === ''
-      seen = now
-      if (isFirst) return false
-      const renewed = await openIdentity(config)
-      server.reloadTls(renewed.tls)
-      Object.assign(identity, renewed)
-      peers.reset()
-      log.info({ step: 'identity' }, 'certificates and keys reloaded')
-      return false
-    },
-  })
-  return () => loop.stop()
-}
-
-async function stampOf(path: string): Promise<string> {
-  const { mtimeMs, size, ino } = await stat(path)
-  return `${mtimeMs}:${size}:${ino}`
+/** Work under way comes to its end; what then still waits for a peer is cut off, so that nobody holds up the stop. */
+async function stopWorkers(workers: Workers, peers: PeerClient): Promise<void> {
+  const timer = setTimeout(() => void peers.close().catch(() => {}), graceMs)
+  await workers.stop()
+  clearTimeout(timer)
 }
 
 function addressOf(

@@ -11,11 +11,15 @@ export interface ClientTls {
   key: string | Buffer
 }
 
-export interface PeerCall {
+/** Where a peer answers, and how it is known there. */
+export interface PeerPlace {
   /** Origin of the peer's endpoint, from the directory. */
   url: string
   /** base64url SHA-256 of every certificate that the peer may present now. */
   fingerprints: readonly string[]
+}
+
+export interface PeerCall extends PeerPlace {
   method: 'GET' | 'POST'
   path: string
   headers: Record<string, string>
@@ -32,8 +36,11 @@ export type PeerAnswer =
 export interface PeerClient {
   /** Never throws for what a peer or the network does. */
   call(call: PeerCall): Promise<PeerAnswer>
-  /** Closes every connection: our certificate or the directory changed. Calls under way fail as `closed`. */
+  /** Closes every connection: our certificate changed. Calls under way fail as `closed`. */
   reset(): void
+  /** Closes what leads anywhere else. Calls under way come to their end where every certificate of theirs still counts, else fail as `closed`. */
+  keepOnly(places: readonly PeerPlace[]): void
+  /** For good: calls under way and later ones fail as `closed`. */
   close(): Promise<void>
 }
 
@@ -41,18 +48,20 @@ const pinMismatch = 'CROSSLINE_PIN'
 
 /** `maxWaitMs` bounds every call, whatever the call itself allows. */
 export function createPeerClient(tls: () => ClientTls, { maxWaitMs = 120_000 } = {}): PeerClient {
-  let pools = new Map<string, Pool>()
+  let pools = new Map<string, { pool: Pool; place: PeerPlace }>()
+  let isClosed = false
 
-  function poolFor({ url, fingerprints }: PeerCall): Pool {
-    const name = `${url} ${[...fingerprints].sort().join(' ')}`
+  function poolFor(place: PeerPlace): Pool {
+    const name = nameOf(place)
     const held = pools.get(name)
-    if (held) return held
-    const pool = openPool(url, fingerprints, tls())
-    pools.set(name, pool)
+    if (held) return held.pool
+    const pool = openPool(place.url, place.fingerprints, tls())
+    pools.set(name, { pool, place })
     return pool
   }
 
   async function call(request: PeerCall): Promise<PeerAnswer> {
+    if (isClosed) return { kind: 'unreachable', reason: 'closed' }
     const timeout = AbortSignal.timeout(Math.min(request.timeoutMs, maxWaitMs))
     try {
       const { method, path, headers, body = null } = request
@@ -68,15 +77,32 @@ export function createPeerClient(tls: () => ClientTls, { maxWaitMs = 120_000 } =
   function reset(): void {
     const old = pools
     pools = new Map()
-    for (const pool of old.values()) pool.destroy().catch(() => {})
+    for (const { pool } of old.values()) pool.destroy().catch(() => {})
+  }
+
+  function keepOnly(places: readonly PeerPlace[]): void {
+    const names = new Set(places.map(nameOf))
+    for (const [name, { pool, place }] of pools) {
+      if (names.has(name)) continue
+      pools.delete(name)
+      const ending = places.some((other) => isWithin(place, other)) ? pool.close() : pool.destroy()
+      ending.catch(() => {})
+    }
   }
 
   async function close(): Promise<void> {
-    await Promise.all([...pools.values()].map((pool) => pool.destroy()))
+    isClosed = true
+    const open = [...pools.values()]
     pools.clear()
+    await Promise.all(open.map(({ pool }) => pool.destroy()))
   }
-  return { call, reset, close }
+  return { call, reset, keepOnly, close }
 }
+
+const nameOf = ({ url, fingerprints }: PeerPlace): string => `${url} ${[...fingerprints].sort().join(' ')}`
+
+const isWithin = (place: PeerPlace, other: PeerPlace): boolean =>
+  place.url === other.url && place.fingerprints.every((fingerprint) => other.fingerprints.includes(fingerprint))
 
 function openPool(url: string, fingerprints: readonly string[], tls: ClientTls): Pool {
   return new Pool(url, {

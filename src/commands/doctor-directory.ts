@@ -7,7 +7,7 @@ import { verifyDirectory, verifyFirstRoot } from '#crypto/directory-documents.ts
 import { type HeldDirectory, holdDirectory } from '#domain/held-directory.ts'
 import { CrosslineError } from '#errors.ts'
 import { createLogger } from '#log.ts'
-import { openHeldDirectory } from '#node.ts'
+import { openHeldDirectory } from '#node-directory.ts'
 import type { Root } from '#schema/directory.ts'
 import { type CallingContext, callPeer } from '#steps/call-peer.ts'
 import type { Database } from '#storage/database.ts'

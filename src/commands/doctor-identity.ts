@@ -3,7 +3,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import type { Config } from '#config.ts'
 import { daysLeft, memberOfCertificate } from '#crypto/certificates.ts'
 import type { HeldDirectory } from '#domain/held-directory.ts'
-import type { Identity } from '#node.ts'
+import type { Identity } from '#node-identity.ts'
 import { days, type Finding, failed, ok, warning } from './doctor-findings.ts'
 
 const check = 'certificates'

@@ -55,7 +55,9 @@ export function makeErrorAnswers({ steps, flood, log }: { steps: Steps; flood: R
 
   function countRefusal({ code }: Fault, request: AnyRequest): void {
     const certificate = findPeerCertificate(request.raw.socket)
-    if (isFederation(request) && certificate !== undefined) flood.count(certificate.fingerprint)
+    // Asking in good order for what we don't hold is no attack: a receipt, the next root.
+    const isHonest = code === 'not_found' && callingOf(request).call !== undefined
+    if (isFederation(request) && certificate !== undefined && !isHonest) flood.count(certificate.fingerprint)
     steps.recordRefusal({ certificate: certificate?.der, code, trace: request.id })
   }
 

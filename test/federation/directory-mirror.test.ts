@@ -34,11 +34,15 @@ const server = await startPeerServer(t, {
   node: 'hotline-gb',
 })
 let served = first.bytes
+/** What the peer serves as earlier versions. */
+const earlier = new Map<string, Buffer>()
 let fetched = 0
 server.misbehave = (call, response) => {
-  if (call.path !== '/federation/v1/directory') return false
-  fetched++
-  response.writeHead(200, { 'content-type': 'application/jose+json' }).end(served)
+  const isLatest = call.path === '/federation/v1/directory'
+  const bytes = isLatest ? served : earlier.get(call.path)
+  if (!bytes) return false
+  if (isLatest) fetched++
+  response.writeHead(200, { 'content-type': 'application/jose+json' }).end(bytes)
   return true
 }
 
@@ -69,6 +73,8 @@ const viewOf = ({ version, hash }: { version: number; hash: string }) => ({ vers
 /** The peer's call names the directory that it holds; the node then looks at what the peer serves. */
 async function show(t: Test, directory: ReadDirectory): Promise<void> {
   served = directory.bytes
+  // A peer is heard on this once a minute.
+  clock.advance(61_000)
   const before = fetched
   const answer = await lab.ping({ claims: change({ dir: `${directory.version}:${directory.hash}` }) })
   t.equal(answer.status, 200, 'another view is never a reason to refuse')
@@ -199,4 +205,32 @@ t.test('an expired directory stops the exchange, both ways and visibly, and a ne
       return item.body.state === 'delivered'
     })
   t.same(server.faults, [])
+})
+
+t.test(
+  'a version that a mirror wrapped anew is followed by the next, which a peer shows to follow on the same content',
+  async (t) => {
+    const { version, hash } = await heldAt()
+    const fourth = await author({ version, hash })
+    const bytes = Buffer.from(` ${fourth.bytes}`)
+    const wrapped = { ...fourth, bytes, hash: sha256(bytes) }
+    await show(t, wrapped)
+    await eventually('the wrapped one is held', async () => (await heldAt()).hash === wrapped.hash)
+    const fifth = await author(fourth)
+    earlier.set(`/federation/v1/directory/${fourth.version}`, fourth.bytes)
+    await show(t, fifth)
+    await eventually('the next is held', async () => (await heldAt()).hash === fifth.hash)
+  },
+)
+
+t.test('a peer that names versions it does not have makes the node ask once, and nobody else for it', async (t) => {
+  const held = await heldAt()
+  clock.advance(61_000)
+  const before = fetched
+  for (let count = 0; count < 40; count++) {
+    const answer = await lab.ping({ claims: change({ dir: `${held.version + 5}:${sha256('none')}` }) })
+    t.equal(answer.status, 200)
+  }
+  await eventually('it is asked', async () => fetched > before)
+  t.ok(fetched - before <= 3, 'once for what it said, and as often as anybody is asked by the clock')
 })

@@ -1,0 +1,105 @@
+// This node's certificate and keys: read at start, and again when a file changes.
+import { X509Certificate } from 'node:crypto'
+import { readFile, stat } from 'node:fs/promises'
+import type { Config } from '#config.ts'
+import { fingerprintOf } from '#crypto/certificates.ts'
+import { readSigningKey, type SigningKey } from '#crypto/keys.ts'
+import { readSecretFile } from '#crypto/secret-file.ts'
+import { CrosslineError } from '#errors.ts'
+import type { Server, TlsFiles } from '#http/server.ts'
+import type { Logger } from '#log.ts'
+import type { StepContext } from '#steps/context.ts'
+import { startLoop } from '#workers/loop.ts'
+
+type IdentityConfig = Pick<Config, 'tls' | 'signingKey'>
+
+export interface Identity {
+  tls: TlsFiles
+  signingKey: SigningKey
+  /** base64url SHA-256 of our certificate. */
+  fingerprint: string
+}
+
+/** Reads this node's certificate and keys. Throws `invalid_config` or `broken_file`. */
+export async function openIdentity(config: IdentityConfig): Promise<Identity> {
+  const [ca, cert, key, signingKey] = await Promise.all([
+    readPem(config.tls.authorities, 'TLS_CA'),
+    readPem(config.tls.certificate, 'TLS_CERT'),
+    readSecretFile(config.tls.key),
+    readSigningKey(config.signingKey),
+  ])
+  return { tls: { ca, cert, key }, signingKey, fingerprint: readFingerprint(cert) }
+}
+
+async function readPem(path: string, variable: string): Promise<string> {
+  return readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new CrosslineError('invalid_config', { detail: `${variable} names a file that cannot be read.`, cause })
+  })
+}
+
+function readFingerprint(cert: string): string {
+  try {
+    return fingerprintOf(new X509Certificate(cert))
+  } catch (cause) {
+    throw new CrosslineError('invalid_config', { detail: 'TLS_CERT does not hold a certificate.', cause })
+  }
+}
+
+/** What the files looked like before they were read: when it differs, they are read again. */
+export async function stampIdentity(config: IdentityConfig): Promise<string> {
+  const files = [config.tls.authorities, config.tls.certificate, config.tls.key, config.signingKey]
+  return (await Promise.all(files.map(stampOf))).join(' ')
+}
+
+// The time of a change of rights counts too: a key that others could read is looked at again after chmod 600.
+function stampOf(path: string): Promise<string> {
+  return stat(path).then(
+    ({ mtimeMs, ctimeMs, size, ino }) => `${mtimeMs}:${ctimeMs}:${size}:${ino}`,
+    () => 'absent',
+  )
+}
+
+interface Watched {
+  identity: Identity
+  /** `stampIdentity` from before the identity was read. */
+  stamp: string
+  server: Pick<Server, 'reloadTls'>
+  peers: Pick<StepContext['peers'], 'reset'>
+  log: Logger
+  everyMs?: number
+}
+
+/** Certificates and keys reload when a file changes; what does not fit together is told once, tried again, and the old goes on. */
+export function watchIdentity(
+  config: IdentityConfig,
+  { identity, stamp, server, peers, log, everyMs = 2000 }: Watched,
+): () => Promise<void> {
+  let used = stamp
+  let failed = ''
+
+  async function reload(now: string): Promise<void> {
+    const renewed = await openIdentity(config)
+    server.reloadTls(renewed.tls)
+    Object.assign(identity, renewed)
+    peers.reset()
+    used = now
+    log.info({ step: 'identity' }, 'certificates and keys reloaded')
+  }
+
+  const loop = startLoop({
+    name: 'identity',
+    intervalMs: everyMs,
+    log,
+    work: async () => {
+      const now = await stampIdentity(config)
+      if (now === used) return false
+      await reload(now).catch((error: unknown) => {
+        if (now !== failed)
+          log.error({ step: 'identity', err: error }, 'changed certificates or keys can not be used: the old ones stay')
+        failed = now
+      })
+      return false
+    },
+  })
+  return () => loop.stop()
+}
