@@ -147,6 +147,20 @@ t.test('several messages that nobody takes, one after the other, cost no wait', 
   )
 })
 
+t.test('a peer that refuses one message after the other is put off after twenty of them', async (t) => {
+  lab.misbehave = async (call, response, peer) =>
+    call.batch !== undefined && peer.refuse(call, response, { code: 'schema_invalid', status: 422 })
+  const before = (await statusOf()).quarantined
+  const ids = await submit(30)
+  await failsBy('schema_invalid')
+  lab.misbehave = undefined
+  t.equal((await statusOf()).quarantined, before + 20)
+  await eventually('the others arrive', async () => {
+    await client.ping()
+    return (await statesOf(ids)).filter((state) => state === 'delivered').length === 10
+  })
+})
+
 /** Items in one report, of which the first few are refused alone; waits, without the peer calling, until none is on its way. */
 async function submitTogether(count: number, bad: number): Promise<string[]> {
   let culprits: string[] = []
