@@ -190,3 +190,13 @@ t.test('after too many refusals a certificate gets unsigned 429s until the windo
   now += 11_000
   t.equal((await ask()).status, 401)
 })
+
+t.test('asking in good order for what is not held is no flood; without a proof it is', async (t) => {
+  const bounded = await startServer({ limits: { refusals: 5 } })
+  t.teardown(() => bounded.close())
+  const receipt = `/federation/v1/receipts/${ids.batch}`
+  for (let count = 0; count < 10; count++)
+    t.match(await bounded.ask('GET', receipt, { headers: proof }), refused('not_found', 404))
+  for (let count = 0; count < 5; count++) await bounded.ask('GET', '/federation/v1/nothing')
+  t.match(await bounded.ask('GET', receipt, { headers: proof }), { status: 429 })
+})
