@@ -106,6 +106,7 @@ create table crossline.idempotency (
   created_at timestamptz not null default now(),
   primary key (client, key)
 );
+create index idempotency_age on crossline.idempotency (created_at);
 
 grant usage on sequence crossline.state_seq to crossline_service;
 grant select, insert on crossline.subject_key, crossline.report, crossline.item, crossline.item_content, crossline.item_evidence, crossline.assessment,

@@ -147,7 +147,7 @@ grant select, insert on crossline.message, crossline.outbox, crossline.outbound_
 grant update (batch_id, batch_index) on crossline.outbox to crossline_service;
 grant update (proofs, receipt, receipted_at, withdrawn_at) on crossline.outbound_batch to crossline_service;
 grant update on crossline.peer to crossline_service;
-grant delete on crossline.seen_proof to crossline_service;
+grant delete on crossline.seen_proof, crossline.security_event to crossline_service;
 grant update (hash) on crossline.directory_serving to crossline_service;
 grant update (resolved_at) on crossline.quarantine to crossline_service;
 grant update (count) on crossline.security_event to crossline_service;

@@ -63,7 +63,8 @@ create trigger window_no_truncate before truncate on crossline.migration_window
 alter table crossline.migration_window enable always trigger window_no_change;
 alter table crossline.migration_window enable always trigger window_no_truncate;
 
--- Makes the monthly partitions from this month to `ahead` months from now; opens its own migration window, which is recorded.
+-- Makes the monthly partitions from last month to `ahead` months from now (a clock may be set back over the start of a month); opens its own
+-- migration window, which is recorded.
 create function crossline.audit_add_partitions(ahead integer) returns integer
 language plpgsql security definer set search_path = crossline, pg_temp as $$
 declare
@@ -76,7 +77,7 @@ begin
     raise exception 'ahead must be 0 to 120 months';
   end if;
   perform pg_advisory_xact_lock(hashtext('crossline.audit_add_partitions'));
-  for k in 0..ahead loop
+  for k in -1..ahead loop
     from_day := (first + make_interval(months => k))::date;
     part := 'audit_entry_' || to_char(from_day, 'YYYY_MM');
     if to_regclass('crossline.' || part) is null then

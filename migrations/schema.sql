@@ -336,6 +336,7 @@ create sequence crossline.state_seq;
 CREATE INDEX assessment_item ON crossline.assessment USING btree (item_id, "position");
 CREATE INDEX audit_entry_item ON ONLY crossline.audit_entry USING btree (item_ref, item_seq);
 CREATE INDEX audit_entry_time ON ONLY crossline.audit_entry USING btree (recorded_at);
+CREATE INDEX idempotency_age ON crossline.idempotency USING btree (created_at);
 CREATE INDEX item_queue ON crossline.item USING btree (state, state_seq);
 CREATE INDEX item_report ON crossline.item USING btree (report_id, "position");
 CREATE INDEX item_url_key ON crossline.item USING btree (url_key);
@@ -364,7 +365,7 @@ begin
     raise exception 'ahead must be 0 to 120 months';
   end if;
   perform pg_advisory_xact_lock(hashtext('crossline.audit_add_partitions'));
-  for k in 0..ahead loop
+  for k in -1..ahead loop
     from_day := (first + make_interval(months => k))::date;
     part := 'audit_entry_' || to_char(from_day, 'YYYY_MM');
     if to_regclass('crossline.' || part) is null then
@@ -465,6 +466,7 @@ CREATE POLICY service_all ON crossline.audit_entry FOR ALL TO crossline_service 
 -- Rights
 grant crossline_reader to crossline_service;
 grant delete, insert, select on table crossline.idempotency to crossline_service;
+grant delete, insert, select on table crossline.security_event to crossline_service;
 grant delete, insert, select on table crossline.seen_proof to crossline_service;
 grant execute on function crossline.audit_add_partitions(integer) to crossline_service;
 grant insert on table crossline.audit_entry (country) to crossline_service;
@@ -491,7 +493,6 @@ grant insert, select on table crossline.outbound_batch to crossline_service;
 grant insert, select on table crossline.outbox to crossline_service;
 grant insert, select on table crossline.quarantine to crossline_service;
 grant insert, select on table crossline.report to crossline_service;
-grant insert, select on table crossline.security_event to crossline_service;
 grant insert, select on table crossline.subject_key to crossline_service;
 grant insert, select, update on table crossline.audit_head to crossline_service;
 grant insert, select, update on table crossline.peer to crossline_service;

@@ -30,7 +30,7 @@ export const IdempotencyHeader = Type.Object({
     Type.String({
       pattern: '^[!-~]{1,128}$',
       description:
-        'Chosen by the client, 1 to 128 visible ASCII characters: the same call with the same key is done once, and answered again.',
+        'Chosen by the client, 1 to 128 visible ASCII characters: the same call with the same key is done once, and answered again. Remembered for 30 days.',
     }),
   ),
 })

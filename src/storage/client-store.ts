@@ -1,4 +1,5 @@
 // Registered client certificates and the idempotency keys of their calls.
+import { sql } from 'kysely'
 import type { Db, Trx } from './report-store.ts'
 
 export interface ClientRow {
@@ -53,4 +54,9 @@ export async function claimIdempotencyKey(
     .where('key', '=', use.key)
     .executeTakeFirstOrThrow()
   return { requestDigest: row.request_digest, resource: row.resource }
+}
+
+/** Forgets keys by the database's clock, which gave them their time. */
+export async function forgetIdempotencyKeys(db: Db, olderThanDays: number): Promise<void> {
+  await sql`delete from idempotency where created_at < now() - make_interval(days => ${olderThanDays})`.execute(db)
 }

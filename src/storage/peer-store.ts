@@ -159,6 +159,10 @@ export async function countSecurityEvent(
     on conflict (minute, fingerprint, code) do update set count = security_event.count + 1`.execute(db)
 }
 
+export async function forgetSecurityEvents(db: Db, before: Date): Promise<void> {
+  await db.deleteFrom('security_event').where('minute', '<', before).execute()
+}
+
 /** One line per peer for the operator. */
 export async function findPeerStates(db: Db) {
   const found = await sql<PeerState & { waiting: number; in_flight: number; oldest_waiting_at: Date | null }>`
