@@ -12,9 +12,8 @@ import {
   isTokenId,
   type ObjectForm,
 } from '#domain/exact-forms.ts'
-import { merkleRoot } from '#domain/merkle.ts'
 import { CrosslineError } from '#errors.ts'
-import { digest, encodeHash, randomTokenId } from './digests.ts'
+import { randomTokenId } from './digests.ts'
 import type { SigningKey } from './keys.ts'
 import { type FindKey, judgeToken, maxProofBytes, type OpenedToken, openToken, signToken, type TokenKind } from './token-gate.ts'
 
@@ -159,18 +158,5 @@ function checkCall(claims: ProofClaims, { method, path }: ProofExpectation): voi
   if (claims.htm !== method || claims.htu !== path) throw malformed('it is for another method or path')
 }
 
-/** Checks the body as received against the proof. Throws `digest_mismatch`. */
-export function checkBodyDigest(claims: ProofClaims, body: Uint8Array): void {
-  if (claims.dig !== digest(body)) throw mismatch('The body is not the one that was signed')
-}
-
-/** Recomputes the root of a batch's leaves against the proof and gives it back in its text form. Throws `digest_mismatch`. */
-export function checkBatchRoot(claims: ProofClaims, leaves: readonly Buffer[]): string {
-  const root = encodeHash(merkleRoot(leaves))
-  if (claims.size !== leaves.length || claims.root !== root) throw mismatch('Root or size are not the ones that were signed')
-  return root
-}
-
 const malformed = (why: string): CrosslineError =>
   new CrosslineError('malformed_proof', { detail: `The proof is refused: ${why}` })
-const mismatch = (detail: string): CrosslineError => new CrosslineError('digest_mismatch', { detail })
