@@ -116,6 +116,22 @@ client
     say(await addClient(env, options))
   })
 
+client
+  .command('list')
+  .description('list the registered client certificates, the revoked ones too')
+  .action(async () => {
+    const { listClients } = await import('#commands/client-registry.ts')
+    say(await listClients(env))
+  })
+client
+  .command('revoke')
+  .description('refuse every later call with a client certificate')
+  .argument('<fingerprint>', 'as `client list` shows it; after `--` if it begins with a dash')
+  .action(async (fingerprint: string) => {
+    const { revokeRegistered } = await import('#commands/client-registry.ts')
+    say(await revokeRegistered(env, fingerprint))
+  })
+
 interface ClientOptions {
   role: 'hotline' | 'liaison' | 'operator'
   name: string

@@ -7,9 +7,9 @@ import { bundleForBrowser, issueIdentity, readAuthority } from '#crypto/certific
 import { fingerprintOf } from '#crypto/certificates.ts'
 import { readSecretFile } from '#crypto/secret-file.ts'
 import { CrosslineError } from '#errors.ts'
-import { insertClient } from '#storage/client-store.ts'
+import { registerClient } from '#steps/register-client.ts'
+import { withRegistry } from './client-registry.ts'
 import { authorityFiles } from './dev-files.ts'
-import { openServiceDatabase } from './open-database.ts'
 import { writeWhole } from './write-whole.ts'
 
 export interface NewClient {
@@ -28,22 +28,21 @@ export interface NewClient {
 export async function addClient(env: Environment, client: NewClient): Promise<string> {
   checkClient(client)
   const certificate = client.certificate === undefined ? await issue(env, client) : await readCertificate(client.certificate)
-  const { db, close } = await openServiceDatabase(env)
-  try {
-    const fingerprint = fingerprintOf(certificate)
-    const isNew = await insertClient(db, {
+  const fingerprint = fingerprintOf(certificate)
+  const result = await withRegistry(env, (ctx) =>
+    registerClient(ctx, {
       fingerprint,
       role: client.role,
       name: client.name,
       countries: client.country ?? [],
       network_wide: client.networkWide,
-    })
-    return isNew
-      ? `registered ${client.name} as ${client.role}; fingerprint ${fingerprint}`
-      : `this certificate is registered already; fingerprint ${fingerprint}`
-  } finally {
-    await close()
-  }
+    }),
+  )
+  if (result === 'revoked')
+    throw new CrosslineError('invalid_config', { detail: 'This certificate was revoked: issue another one.' })
+  return result === 'added'
+    ? `registered ${client.name} as ${client.role}; fingerprint ${fingerprint}`
+    : `this certificate is registered already; fingerprint ${fingerprint}`
 }
 
 function checkClient({ name, role, country = [], networkWide }: NewClient): void {

@@ -6,10 +6,11 @@ import { access, mkdir, readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { fingerprintOf } from '#crypto/certificates.ts'
 import { CrosslineError } from '#errors.ts'
-import { insertClient } from '#storage/client-store.ts'
+import { registerClient } from '#steps/register-client.ts'
 import { ensureDatabase, startEmbeddedServer } from '#storage/embedded-server.ts'
 import { tryExclusive } from '#storage/process-lock.ts'
 import { developmentMembers, makeDevelopmentCertificates } from './certs-dev.ts'
+import { withRegistry } from './client-registry.ts'
 import { type Api, openApi, waitFor } from './demo-api.ts'
 import { type PublishedDirectory, publishDirectory } from './demo-directory.ts'
 import { startDnsServer, type Zone } from './demo-dns.ts'
@@ -17,7 +18,6 @@ import { writeDemoFile } from './demo-file.ts'
 import { choosePorts } from './demo-ports.ts'
 import { type NodeFiles, type NodeProcess, nodeFilesOf, readLastWords, startNodeProcess, stopOrphan } from './demo-processes.ts'
 import { authorityFiles, clientRoles, memberFiles, networkFiles } from './dev-files.ts'
-import { openServiceDatabase } from './open-database.ts'
 import { writeWhole } from './write-whole.ts'
 
 /** Members that run a node here. */
@@ -173,16 +173,13 @@ function renderEnvironment(env: Record<string, string>): string {
 
 async function registerClients(env: Record<string, string>, { id, certs }: { id: string; certs: string }): Promise<void> {
   const countries = developmentMembers.find((member) => member.id === id)?.countries ?? []
-  const { db, close } = await openServiceDatabase(env)
-  try {
+  await withRegistry(env, async (ctx) => {
     for (const role of clientRoles) {
       const certificate = new X509Certificate(await readFile(memberFiles(certs, id).clients[role].certificate))
       const scope = { countries: role === 'liaison' ? [...countries] : [], network_wide: false }
-      await insertClient(db, { fingerprint: fingerprintOf(certificate), role, name: `${id}-${role}`, ...scope })
+      await registerClient(ctx, { fingerprint: fingerprintOf(certificate), role, name: `${id}-${role}`, ...scope })
     }
-  } finally {
-    await close()
-  }
+  })
 }
 
 async function startNodes(hotlines: readonly DemoHotline[], { say, signal, stops }: DemoStart): Promise<void> {

@@ -34,7 +34,7 @@ export const auditEvents = [
   'audit.queried',
   'schema.migrated',
   'client.added',
-  'security.conflict',
+  'client.revoked',
 ] as const
 export type AuditEvent = (typeof auditEvents)[number]
 const AuditEventCode = Type.Enum([...auditEvents], { description: 'What happened.' })

@@ -10,8 +10,15 @@ import type { Trx } from '#storage/report-store.ts'
 import type { StepContext } from './context.ts'
 import { type SubjectKey, sealJson } from './subject-keys.ts'
 
-/** Who did it, as committed: a program of ours, a client by its certificate, or a peer. */
-export type Actor = { kind: 'node' } | { kind: 'client'; fingerprint: string } | { kind: 'peer'; member: string }
+/** Who did it, as committed: a program of ours, the operator at the command line, a client by its certificate, or a peer. */
+export type Actor =
+  | { kind: 'node' }
+  | { kind: 'operator' }
+  | { kind: 'client'; fingerprint: string }
+  | { kind: 'peer'; member: string }
+
+/** What writing an entry needs. */
+export type AuditContext = Pick<StepContext, 'self' | 'keys' | 'now'>
 
 export interface NewEntry {
   event: AuditEvent
@@ -50,7 +57,7 @@ function knownRefs(keys: StepContext['keys']): Map<string, Buffer> {
 }
 
 /** Appends entries in the order given. Throws `audit_unavailable` if they can't be written: then nothing of the transaction may stand. */
-export async function appendAudit(ctx: StepContext, trx: Trx, entries: readonly NewEntry[]): Promise<void> {
+export async function appendAudit(ctx: AuditContext, trx: Trx, entries: readonly NewEntry[]): Promise<void> {
   if (entries.length === 0) return
   try {
     await writeEntries(ctx, trx, entries)
@@ -60,7 +67,7 @@ export async function appendAudit(ctx: StepContext, trx: Trx, entries: readonly 
   }
 }
 
-async function writeEntries(ctx: StepContext, trx: Trx, entries: readonly NewEntry[]): Promise<void> {
+async function writeEntries(ctx: AuditContext, trx: Trx, entries: readonly NewEntry[]): Promise<void> {
   const refs = new Map(entries.map((entry) => [entry.subject.subject, subjectRef(ctx, entry.subject.subject)]))
   const held = await lockAuditHeads(trx, [...refs.values()])
   const moved = new Map<string, AuditHead>()
@@ -76,7 +83,7 @@ async function writeEntries(ctx: StepContext, trx: Trx, entries: readonly NewEnt
   await insertAuditRows(trx, rows, { begun, moved })
 }
 
-function buildRow(ctx: StepContext, entry: NewEntry, { ref, head }: { ref: Buffer; head: AuditHead | undefined }): AuditRow {
+function buildRow(ctx: AuditContext, entry: NewEntry, { ref, head }: { ref: Buffer; head: AuditHead | undefined }): AuditRow {
   const at = ctx.now()
   const { event, from, to, country, subject, peer } = entry
   const n = (head?.n ?? 0) + 1

@@ -1,17 +1,16 @@
 // Every migration window is itself an audit entry: written by the node before it serves, once for each window.
-import { createHash } from 'node:crypto'
 import { inTransaction } from '#storage/database.ts'
 import { findUnrecordedWindows, insertWindowRecords } from '#storage/migration-windows.ts'
 import { insertSubjectKeys } from '#storage/report-store.ts'
 import { appendAudit } from './append-audit.ts'
 import type { StepContext } from './context.ts'
-import { makeSubjectKey } from './subject-keys.ts'
+import { makeSubjectKey, stableSubject } from './subject-keys.ts'
 
 export async function recordMigrations(ctx: StepContext): Promise<void> {
   await inTransaction(ctx.db, async (trx) => {
     const windows = await findUnrecordedWindows(trx)
     if (windows.length === 0) return
-    const keys = windows.map((window) => makeSubjectKey(ctx, windowSubject(window.id)))
+    const keys = windows.map((window) => makeSubjectKey(ctx, stableSubject(`migration window ${window.id}`)))
     await insertSubjectKeys(trx, keys)
     await appendAudit(
       ctx,
@@ -34,10 +33,4 @@ export async function recordMigrations(ctx: StepContext): Promise<void> {
       windows.map((window) => window.id),
     )
   })
-}
-
-/** A stable UUID for a window, as its subject: the number in a namespace of its own. */
-function windowSubject(id: number): string {
-  const hex = createHash('sha256').update(`crossline migration window ${id}`).digest('hex')
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`
 }

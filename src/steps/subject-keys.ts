@@ -1,4 +1,5 @@
 // The key of one subject (a report or an item): it seals the subject's texts at rest, and destroying it erases them.
+import { hash } from 'node:crypto'
 import { generateSubjectKey, keyedHash, open, seal, unwrapKey, wrapKey } from '#crypto/sealed-text.ts'
 import type { StepContext } from './context.ts'
 
@@ -17,6 +18,12 @@ export function makeSubjectKey(ctx: Pick<StepContext, 'keys'>, subject: string):
 
 export function openSubjectKey(ctx: Pick<StepContext, 'keys'>, subject: string, wrapped: Buffer): SubjectKey {
   return { subject, key: unwrapKey(ctx.keys.wrap, wrapped, contextOf(subject)) }
+}
+
+/** A stable UUID for what has a name but no id of its own, as the subject of its entries. */
+export function stableSubject(name: string): string {
+  const hex = hash('sha256', `crossline ${name}`)
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`
 }
 
 /** What a sealed text is of: bound into the sealing, so that a row can't be swapped for another. */

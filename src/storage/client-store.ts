@@ -19,6 +19,27 @@ export async function findClientRow(db: Db, fingerprint: string): Promise<Client
     .executeTakeFirst()
 }
 
+/** Every certificate that was ever registered, in that order. */
+export async function findClients(db: Db): Promise<(ClientRow & { added_at: Date; revoked_at: Date | null })[]> {
+  return db.selectFrom('api_client').selectAll().orderBy('added_at').orderBy('fingerprint').execute()
+}
+
+export async function findClientState(db: Db, fingerprint: string): Promise<'in_force' | 'revoked' | undefined> {
+  const row = await db.selectFrom('api_client').select('revoked_at').where('fingerprint', '=', fingerprint).executeTakeFirst()
+  return row && (row.revoked_at ? 'revoked' : 'in_force')
+}
+
+/** Revokes a certificate that is in force; undefined if there is none. */
+export async function markClientRevoked(trx: Trx, fingerprint: string): Promise<ClientRow | undefined> {
+  return trx
+    .updateTable('api_client')
+    .set({ revoked_at: sql<Date>`now()` })
+    .where('fingerprint', '=', fingerprint)
+    .where('revoked_at', 'is', null)
+    .returning(['fingerprint', 'role', 'name', 'countries', 'network_wide'])
+    .executeTakeFirst()
+}
+
 /** Registers a certificate; false if it is registered already. */
 export async function insertClient(db: Db, client: ClientRow): Promise<boolean> {
   const done = await db

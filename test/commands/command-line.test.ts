@@ -11,6 +11,8 @@ const commands = [
   'certs dev',
   'office dev-network',
   'client add',
+  'client list',
+  'client revoke',
   'evidence',
   'openapi',
   'doctor',
