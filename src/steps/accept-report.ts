@@ -8,15 +8,8 @@ import { CrosslineError } from '#errors.ts'
 import type { Item, ItemInput, Report, ReportInput } from '#schema/report.ts'
 import { claimIdempotencyKey } from '#storage/client-store.ts'
 import { inTransactionOrAgain } from '#storage/database.ts'
-import {
-  findReportRow,
-  findTakenIds,
-  insertItems,
-  insertReports,
-  type NewItem,
-  type NewReport,
-  type Trx,
-} from '#storage/report-store.ts'
+import { insertItems, type NewItem } from '#storage/item-store.ts'
+import { findReportRow, findTakenIds, insertReports, type NewReport, type Trx } from '#storage/report-store.ts'
 import { appendAudit } from './append-audit.ts'
 import type { Caller, StepContext } from './context.ts'
 import { getReport, showReport } from './show-items.ts'

@@ -7,11 +7,11 @@ import {
   type ItemRow,
   insertAction,
   insertAssessment,
-  type Trx,
   updateItem,
   updateOwnerReference,
   updateRefusalDetails,
-} from '#storage/report-store.ts'
+} from '#storage/item-store.ts'
+import type { Trx } from '#storage/report-store.ts'
 import { type Actor, appendAudit, type NewEntry } from './append-audit.ts'
 import type { StepContext } from './context.ts'
 import { type SubjectKey, sealJson } from './subject-keys.ts'

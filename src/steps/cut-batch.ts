@@ -7,6 +7,7 @@ import { merkleRoot } from '#domain/merkle.ts'
 import { CrosslineError } from '#errors.ts'
 import { maxMessages } from '#schema/message.ts'
 import { inTransaction } from '#storage/database.ts'
+import { moveItems } from '#storage/item-store.ts'
 import {
   findBatchInFlight,
   findBatchMessages,
@@ -14,7 +15,7 @@ import {
   insertOutboundBatch,
   type WaitingMessage,
 } from '#storage/message-store.ts'
-import { moveItems, type Trx } from '#storage/report-store.ts'
+import type { Trx } from '#storage/report-store.ts'
 import { appendAudit } from './append-audit.ts'
 import { proveCall } from './call-peer.ts'
 import type { StepContext } from './context.ts'

@@ -1,7 +1,7 @@
 // What the operator sees: peers, queues, ages, counts. Ids, countries and codes only.
 import type { PeerStatus, Status } from '#schema/status.ts'
+import { countItemsByState } from '#storage/item-store.ts'
 import { countQuarantined, findPeerStates, findQuarantined, findRecentSecurityEvents } from '#storage/peer-store.ts'
-import { countItemsByState } from '#storage/report-store.ts'
 import type { StepContext } from './context.ts'
 import type { DirectoryKeeper } from './directory-keeper.ts'
 

@@ -5,6 +5,7 @@ import { digest } from '#crypto/digests.ts'
 import type { ReceiptClaims } from '#crypto/receipt.ts'
 import { merkleRoot } from '#domain/merkle.ts'
 import { inTransaction } from '#storage/database.ts'
+import { findHostingCountries, moveItems } from '#storage/item-store.ts'
 import {
   insertOutboundBatch,
   insertQuarantined,
@@ -13,7 +14,7 @@ import {
   withdrawBatch,
 } from '#storage/message-store.ts'
 import { recordReceiptTaken } from '#storage/peer-store.ts'
-import { findHostingCountries, moveItems, type Trx } from '#storage/report-store.ts'
+import type { Trx } from '#storage/report-store.ts'
 import { appendAudit, type NewEntry } from './append-audit.ts'
 import type { StepContext } from './context.ts'
 import { noteSecurityEvent } from './note-security-event.ts'

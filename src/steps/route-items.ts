@@ -6,15 +6,9 @@ import type { HostingEvidence } from '#schema/hosting-evidence.ts'
 import type { HandedItem, HandoffBody } from '#schema/message.ts'
 import type { ReportFacts } from '#schema/report.ts'
 import { inTransaction } from '#storage/database.ts'
+import { recordTraces, type TracedRow, type UntracedItem } from '#storage/item-store.ts'
 import { insertOutgoing, type NewMessage } from '#storage/message-store.ts'
-import {
-  findReportRows,
-  findWrappedKeys,
-  type ReportRow,
-  recordTraces,
-  type TracedRow,
-  type UntracedItem,
-} from '#storage/report-store.ts'
+import { findReportRows, findWrappedKeys, type ReportRow } from '#storage/report-store.ts'
 import { appendAudit, type NewEntry } from './append-audit.ts'
 import type { StepContext } from './context.ts'
 import { openJson, openSubjectKey, type SubjectKey, sealJson } from './subject-keys.ts'

@@ -2,16 +2,8 @@
 import { CrosslineError } from '#errors.ts'
 import type { HostingEvidence } from '#schema/hosting-evidence.ts'
 import type { Action, Assessment, Item, ItemPage, Report } from '#schema/report.ts'
-import {
-  type Db,
-  findItemIdsOfReport,
-  findItemParts,
-  findQueue,
-  findQueueEnd,
-  findReportRow,
-  findWrappedKeys,
-  type ReportRow,
-} from '#storage/report-store.ts'
+import { findItemIdsOfReport, findItemParts, findQueue, findQueueEnd } from '#storage/item-store.ts'
+import { type Db, findReportRow, findWrappedKeys, type ReportRow } from '#storage/report-store.ts'
 import type { StepContext } from './context.ts'
 import { openJson, openSubjectKey } from './subject-keys.ts'
 import type { ItemContent, RefusalDetails, ReportTexts } from './texts.ts'

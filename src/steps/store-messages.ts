@@ -4,17 +4,9 @@ import { toJcs } from '#domain/audit-entry.ts'
 import type { HandoffBody } from '#schema/message.ts'
 import type { ExceptionCode } from '#schema/receipt.ts'
 import type { ReportFacts } from '#schema/report.ts'
+import { insertItems, type NewItem } from '#storage/item-store.ts'
 import { insertIncoming } from '#storage/message-store.ts'
-import {
-  findReportRows,
-  findTakenIds,
-  insertItems,
-  insertReports,
-  type NewItem,
-  type NewReport,
-  type TakenBy,
-  type Trx,
-} from '#storage/report-store.ts'
+import { findReportRows, findTakenIds, insertReports, type NewReport, type TakenBy, type Trx } from '#storage/report-store.ts'
 import { appendAudit, type NewEntry } from './append-audit.ts'
 import { applyUpdate } from './apply-update.ts'
 import type { AdmittedCall, StepContext } from './context.ts'

@@ -2,7 +2,8 @@
 import { randomBytes, randomUUIDv7 } from 'node:crypto'
 import t from 'tap'
 import { inTransaction } from '#storage/database.ts'
-import { findItemParts, insertItems, insertReports, recordTraces, type TracedRow } from '#storage/report-store.ts'
+import { findItemParts, insertItems, recordTraces, type TracedRow } from '#storage/item-store.ts'
+import { insertReports } from '#storage/report-store.ts'
 import { createTestDatabase } from '../database.ts'
 
 const reportId = randomUUIDv7()
