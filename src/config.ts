@@ -43,7 +43,8 @@ export const variables = {
   SIGN_KEY: 'P-256 signing key, PKCS#8 PEM, mode 0600 (required)',
   MASTER_KEY: 'file of the master key that seals texts at rest; default DATA_DIR/master.key, made if absent',
   ROOT_FILE: 'root.json of the network (required at the first start)',
-  ROOT_FINGERPRINT: 'fingerprints of the first root that may be trusted, separated by commas; default: that of the first ROOT_FILE, kept in DATA_DIR',
+  ROOT_FINGERPRINT:
+    'fingerprints of the first root that may be trusted, separated by commas; default: that of the first ROOT_FILE, kept in DATA_DIR',
   DIRECTORY_FILE: 'directory.json of the network; later ones come from peers too',
   GEO_COUNTRY_DB: 'country database, any MMDB; default: the embedded DB-IP Country Lite',
   GEO_ASN_DB: 'ASN database, MMDB; default: none',

@@ -1,5 +1,5 @@
 // This node's certificate and keys: read at start, and again when a file changes.
-import { X509Certificate } from 'node:crypto'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import type { Config } from '#config.ts'
 import { fingerprintOf } from '#crypto/certificates.ts'
@@ -16,6 +16,7 @@ type IdentityConfig = Pick<Config, 'tls' | 'signingKey'>
 export interface Identity {
   tls: TlsFiles
   signingKey: SigningKey
+  certificate: X509Certificate
   /** base64url SHA-256 of our certificate. */
   fingerprint: string
 }
@@ -28,7 +29,9 @@ export async function openIdentity(config: IdentityConfig): Promise<Identity> {
     readSecretFile(config.tls.key),
     readSigningKey(config.signingKey),
   ])
-  return { tls: { ca, cert, key }, signingKey, fingerprint: readFingerprint(cert) }
+  const certificate = readCertificate(cert)
+  requireItsKey(certificate, key)
+  return { tls: { ca, cert, key }, signingKey, certificate, fingerprint: fingerprintOf(certificate) }
 }
 
 async function readPem(path: string, variable: string): Promise<string> {
@@ -37,12 +40,21 @@ async function readPem(path: string, variable: string): Promise<string> {
   })
 }
 
-function readFingerprint(cert: string): string {
+function readCertificate(cert: string): X509Certificate {
   try {
-    return fingerprintOf(new X509Certificate(cert))
+    return new X509Certificate(cert)
   } catch (cause) {
     throw new CrosslineError('invalid_config', { detail: 'TLS_CERT does not hold a certificate.', cause })
   }
+}
+
+function requireItsKey(certificate: X509Certificate, key: string): void {
+  try {
+    if (certificate.checkPrivateKey(createPrivateKey(key))) return
+  } catch (cause) {
+    throw new CrosslineError('invalid_config', { detail: 'TLS_KEY does not hold a private key in PEM.', cause })
+  }
+  throw new CrosslineError('invalid_config', { detail: 'TLS_KEY is not the key of TLS_CERT.' })
 }
 
 /** What the files looked like before they were read: when it differs, they are read again. */

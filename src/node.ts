@@ -1,10 +1,12 @@
 // The wiring of one node: makes every part once, in order, and stops them in the opposite order.
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openCdnList } from '#clients/cdn-ranges.ts'
 import { ageInDays, type GeoDatabase, openGeoDatabase } from '#clients/geo-database.ts'
 import { createPeerClient, type PeerClient } from '#clients/peer-client.ts'
 import { createResolver } from '#clients/resolver.ts'
 import type { Config } from '#config.ts'
+import { memberOfCertificate } from '#crypto/certificates.ts'
 import { deriveKeys, readMasterKey } from '#crypto/sealed-text.ts'
 import type { HeldDirectory } from '#domain/held-directory.ts'
 import { CrosslineError } from '#errors.ts'
@@ -23,7 +25,7 @@ import { type EmbeddedServer, ensureDatabase, startEmbeddedServer } from '#stora
 import { prepareDatabase } from '#storage/prepare-database.ts'
 import { startWorkers, type Workers } from '#workers/workers.ts'
 import { applyDirectory, openDirectory } from './node-directory.ts'
-import { openIdentity, stampIdentity, watchIdentity } from './node-identity.ts'
+import { type Identity, openIdentity, stampIdentity, watchIdentity } from './node-identity.ts'
 import { bindSteps } from './node-steps.ts'
 
 export interface Node {
@@ -49,13 +51,18 @@ const minNodeVersion = [26, 12, 1]
 export async function startNode(config: Config, overrides: NodeOverrides = {}): Promise<Node> {
   const { now = () => new Date(), log = createLogger({ level: config.logLevel }), peerWaitMs } = overrides
   const stops: (() => Promise<unknown> | unknown)[] = []
+  // Each part is stopped whatever became of the others: a database that is gone must not keep the listener up.
   const stop = async () => {
-    for (const each of stops.splice(0).reverse()) await each()
+    for (const each of stops.splice(0).reverse()) {
+      await Promise.resolve()
+        .then(each)
+        .catch((error: unknown) => log.error({ err: error }, 'a part of the node did not stop cleanly'))
+    }
   }
   try {
     return await assemble({ config, log, now, peerWaitMs, stops, stop })
   } catch (error) {
-    await stop().catch((stopError: unknown) => log.error({ err: stopError }, 'stopping after a failed start failed'))
+    await stop()
     throw error
   }
 }
@@ -79,6 +86,7 @@ async function assemble(assembly: Assembly): Promise<Node> {
   let onDirectory: (held: HeldDirectory, before: HeldDirectory | undefined) => void = () => {}
   const keeper = await openDirectory(config, { db, now, log, onChange: (held, before) => onDirectory(held, before) })
   requireMembership(config.member, keeper)
+  checkIdentity(config.member, { identity, keeper, log })
   const geo = await openGeo(config, { log, now })
   const cdn = await openCdnList({
     path: config.geo.cdnRanges,
@@ -134,17 +142,23 @@ async function assemble(assembly: Assembly): Promise<Node> {
       log.error({ err: error }, 'a changed directory could not be applied'),
     )
   stops.push(() => server.app.close())
-  await server.app.listen({
-    host: config.listen.host,
-    port: config.listen.port,
-    listenTextResolver: () => 'listening for members and clients',
-  })
+  await listening(
+    'LISTEN_PORT',
+    server.app.listen({
+      host: config.listen.host,
+      port: config.listen.port,
+      listenTextResolver: () => 'listening for members and clients',
+    }),
+  )
   stops.push(() => health.close())
-  await health.listen({
-    host: config.health.host,
-    port: config.health.port,
-    listenTextResolver: () => 'listening for health checks',
-  })
+  await listening(
+    'HEALTH_PORT',
+    health.listen({
+      host: config.health.host,
+      port: config.health.port,
+      listenTextResolver: () => 'listening for health checks',
+    }),
+  )
   const running = startWorkers(ctx, { keeper, files: config.directory })
   workers = running
   stops.push(() => stopWorkers(running, peers))
@@ -155,6 +169,16 @@ async function assemble(assembly: Assembly): Promise<Node> {
     'node ready',
   )
   return { address, health: addressOf(health.server.address(), config.health), stop }
+}
+
+async function listening(setting: string, listen: Promise<unknown>): Promise<void> {
+  await listen.catch((cause: { code?: string }) => {
+    if (cause.code === 'EADDRINUSE')
+      throw new CrosslineError('invalid_config', { detail: `The port of ${setting} is in use by another program.`, cause })
+    if (cause.code === 'EACCES' || cause.code === 'EADDRNOTAVAIL')
+      throw new CrosslineError('invalid_config', { detail: `This process may not listen at ${setting}.`, cause })
+    throw cause
+  })
 }
 
 function warnOfOldNode(log: Logger): void {
@@ -169,6 +193,10 @@ function warnOfOldNode(log: Logger): void {
 }
 
 async function openKeys(config: Config, log: Logger) {
+  // Not 0700: under root the embedded server runs as another user, who must be able to pass through. What is secret in it is 0600 itself.
+  await mkdir(config.dataDir, { recursive: true, mode: 0o711 }).catch((cause: unknown) => {
+    throw new CrosslineError('invalid_config', { detail: 'DATA_DIR cannot be made or written to.', cause })
+  })
   const { key, created } = await readMasterKey(config.masterKey)
   if (created) log.warn({ step: 'start' }, 'a master key was made: back it up now, what it seals is lost without it')
   return deriveKeys(key)
@@ -188,6 +216,26 @@ async function openEmbedded(config: Config, { log, stops }: Pick<Assembly, 'log'
   const server: EmbeddedServer = await startEmbeddedServer({ dataDir: join(config.dataDir, 'postgres'), log })
   stops.push(() => server.stop())
   return ensureDatabase(server.adminUrl, `crossline_${config.member.replaceAll('-', '_')}`)
+}
+
+/** Another member's certificate is refused at once; one that the directory does not list yet is told loudly: a rotation may be under way. */
+function checkIdentity(
+  self: string,
+  { identity, keeper, log }: { identity: Identity; keeper: DirectoryKeeper; log: Logger },
+): void {
+  if (memberOfCertificate(identity.certificate) !== self) {
+    throw new CrosslineError('invalid_config', { detail: 'TLS_CERT is not a certificate of MEMBER_ID.' })
+  }
+  const directory = keeper.current()
+  const isListed =
+    directory.findMember(self)?.certificates.some(({ fingerprint }) => fingerprint === identity.fingerprint) ?? false
+  const isKeyListed = directory.signingKeys(self).some(({ kid }) => kid === identity.signingKey.kid)
+  if (!isListed || !isKeyListed) {
+    log.error(
+      { step: 'start', certificateListed: isListed, keyListed: isKeyListed },
+      'the directory does not list this identity: peers will refuse this node',
+    )
+  }
 }
 
 function requireMembership(self: string, keeper: DirectoryKeeper): void {

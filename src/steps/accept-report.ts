@@ -33,11 +33,11 @@ export async function acceptReport(
   checkTexts(ctx, input)
   const prepared = prepareReport(ctx, input)
   const stored = await inTransactionOrAgain(ctx.db, (trx) => storeOnce(ctx, trx, { prepared, caller }))
-  if (stored.id !== prepared.row.id || !stored.created) return { report: await getReport(ctx, stored.id), created: false }
+  if (stored.id !== prepared.row.id || !stored.createdAt) return { report: await getReport(ctx, stored.id), created: false }
   rememberItems(ctx, prepared)
   ctx.log.info({ step: 'accept-report', trace: caller.trace, report: stored.id, items: prepared.items.length }, 'report accepted')
   ctx.wake('trace')
-  return { report: showPrepared(ctx, prepared), created: true }
+  return { report: showPrepared(ctx.self, prepared, stored.createdAt), created: true }
 }
 
 /** The tracer comes for them at once. Only after the commit: nothing may be known that is not stored. */
@@ -149,7 +149,8 @@ function prepareItem(ctx: StepContext, item: ItemInput, { reportId, position }: 
 
 interface Stored {
   id: string
-  created: boolean
+  /** When this call stored it; absent if it was stored before. */
+  createdAt?: Date
 }
 
 async function storeOnce(
@@ -163,7 +164,7 @@ async function storeOnce(
   const taken = await findTakenIds(trx, [prepared.row.id, ...items.map((item) => item.id)])
   if (taken.get(prepared.row.id) === 'report') return findSameReport(trx, prepared)
   refuseTaken(prepared, taken)
-  await insertReports(trx, [prepared.row], [prepared.key])
+  const createdAt = await insertReports(trx, [prepared.row], [prepared.key])
   await insertItems(trx, items)
   await appendAudit(ctx, trx, [
     {
@@ -178,7 +179,7 @@ async function storeOnce(
       },
     },
   ])
-  return { id: prepared.row.id, created: true }
+  return { id: prepared.row.id, createdAt }
 }
 
 async function claimKey(
@@ -195,13 +196,13 @@ async function claimKey(
   })
   if (!first) return undefined
   if (!first.requestDigest.equals(row.content_digest)) throw new CrosslineError('idempotency_conflict')
-  return { id: first.resource, created: false }
+  return { id: first.resource }
 }
 
 async function findSameReport(trx: Trx, { row }: PreparedReport): Promise<Stored> {
   const held = await findReportRow(trx, row.id)
   if (!held?.content_digest.equals(row.content_digest)) throw new CrosslineError('id_conflict', { pointer: '/id' })
-  return { id: row.id, created: false }
+  return { id: row.id }
 }
 
 /** An id names one thing at a node: its texts are sealed under one key, and its entries are one chain. */
@@ -211,12 +212,11 @@ function refuseTaken({ row, items }: PreparedReport, taken: ReadonlyMap<string, 
   if (place >= 0) throw new CrosslineError('id_conflict', { pointer: `/items/${place}/id` })
 }
 
-function showPrepared(ctx: StepContext, { row, texts, items }: PreparedReport): Report {
-  const createdAt = ctx.now()
+function showPrepared(self: string, { row, texts, items }: PreparedReport, createdAt: Date): Report {
   return showReport(
     { ...row, created_at: createdAt },
     texts,
-    items.map((item) => showNew(item, ctx.self, createdAt)),
+    items.map((item) => showNew(item, self, createdAt)),
   )
 }
 

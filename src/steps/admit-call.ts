@@ -6,6 +6,7 @@ import { type ProofClaims, verifyProof } from '#crypto/proof.ts'
 import { CrosslineError } from '#errors.ts'
 import { rememberProof } from '#storage/peer-store.ts'
 import type { AdmittedCall, StepContext } from './context.ts'
+import { noteSecurityEvent } from './note-security-event.ts'
 
 export interface IncomingCall {
   /** DER of the certificate on the socket. */
@@ -87,6 +88,7 @@ function watchDirectoryView(ctx: StepContext, member: string, { claims, trace }:
   const { version, hash } = ctx.directory()
   const [seen = '0', seenHash = ''] = claims.dir.split(':')
   const isConflict = Number(seen) === version && seenHash !== hash
+  if (isConflict) noteSecurityEvent(ctx, { member, code: 'directory_differs', trace })
   if (Number(seen) > version || isConflict) ctx.directoryHint({ member, version: Number(seen), isConflict, trace })
 }
 

@@ -142,9 +142,8 @@ export async function recordReceiptGiven(trx: Trx, member: string, receiptDigest
 /** Records the last receipt that a peer gave us; gives the one before. */
 export async function recordReceiptTaken(trx: Trx, member: string, receiptDigest: string): Promise<string | null> {
   const found = await sql<{ before: string | null }>`
-    with before as (select last_receipt_taken from peer where member = ${member} for update)
-    update peer set last_receipt_taken = ${receiptDigest} where member = ${member}
-    returning (select last_receipt_taken from before) as before`.execute(trx)
+    update peer set last_receipt_taken = ${receiptDigest} from (select member, last_receipt_taken from peer where member = ${member} for update) held
+    where peer.member = held.member returning held.last_receipt_taken as before`.execute(trx)
   return found.rows[0]?.before ?? null
 }
 

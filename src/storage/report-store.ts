@@ -16,9 +16,9 @@ export interface NewSubjectKey {
 }
 
 /** Adds reports with their keys. Throws a unique violation when an id is taken. */
-export async function insertReports(trx: Trx, reports: readonly NewReport[], keys: readonly NewSubjectKey[]): Promise<void> {
+export async function insertReports(trx: Trx, reports: readonly NewReport[], keys: readonly NewSubjectKey[]): Promise<Date> {
   const texts = (pick: (report: NewReport) => string | null) => textArray(reports.map(pick))
-  await sql`
+  const stored = await sql<{ created_at: Date }>`
     with keys as (
       insert into subject_key (subject, wrapped)
       select * from unnest(${uuidArray(keys.map((each) => each.subject))}::uuid[], ${byteaArray(keys.map((each) => each.wrapped))}::bytea[])
@@ -32,9 +32,9 @@ export async function insertReports(trx: Trx, reports: readonly NewReport[], key
         ${texts((report) => report.commerciality)}::text[], ${texts((report) => report.payment_methods.join(','))}::text[],
         ${texts((report) => report.handling)}::text[], ${byteaArray(reports.map((report) => report.sealed))}::bytea[],
         ${byteaArray(reports.map((report) => report.content_digest))}::bytea[])
-      as t (id, origin, received_at, source, source_item, site_type, commerciality, payment_methods, handling, sealed, content_digest)`.execute(
-    trx,
-  )
+      as t (id, origin, received_at, source, source_item, site_type, commerciality, payment_methods, handling, sealed, content_digest)
+    returning created_at`.execute(trx)
+  return stored.rows[0]?.created_at as Date
 }
 
 /** Adds keys of their own. Throws a unique violation when a subject has one: a text under a key that is not kept would be lost. */

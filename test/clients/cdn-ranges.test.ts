@@ -59,7 +59,8 @@ t.test("takes an operator's file instead of the embedded list and reloads it, bu
   t.equal(await cdn.reload(), 'kept')
   t.match(cdn.findCdn({ address: '192.0.2.9', asn: null }), { name: 'Test CDN' })
   await writeFile(path, JSON.stringify(list({ name: 'Other' }, '2026-02-02')))
-  t.equal(await cdn.reload(), 'loaded')
+  // The watcher may have been quicker.
+  t.match(await cdn.reload(), /^(loaded|unchanged)$/)
   t.match(cdn.findCdn({ address: '192.0.2.9', asn: null }), { name: 'Other' })
   t.equal(cdn.date(), '2026-02-02')
   t.strictSame(problems, ['not_json'])
