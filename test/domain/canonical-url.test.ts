@@ -29,7 +29,7 @@ const forms: [string, string, string, string][] = [
   ['http://１９２.0.2.1/', 'http://192.0.2.1/', '192.0.2.1', 'ipv4'],
   ['http://[2001:DB8:0:0::1]:80/', 'http://[2001:db8::1]/', '2001:db8::1', 'ipv6'],
   ['https://[::ffff:192.0.2.1]:444/', 'https://[::ffff:c000:201]:444/', '::ffff:c000:201', 'ipv6'],
-  ['http://Expyuzz4wqqyqhjn.Onion/x', 'http://expyuzz4wqqyqhjn.onion/x', 'expyuzz4wqqyqhjn.onion', 'onion'],
+  ['http://Crosslinetestaaa.Onion/x', 'http://crosslinetestaaa.onion/x', 'crosslinetestaaa.onion', 'onion'],
   ['http://images.onion./', 'http://images.onion/', 'images.onion', 'onion'],
   ['http://onion.example/', 'http://onion.example/', 'onion.example', 'name'],
 ]
