@@ -73,7 +73,7 @@ function spawnKeeper(): void {
 }
 
 // Outside the checkout, which the server's user may be unable to enter; kept between runs, because making a cluster takes a second.
-function testDataDir(): string {
+export function testDataDir(): string {
   const key = createHash('sha256')
     .update(`${import.meta.dirname} ${process.geteuid?.() ?? ''}`)
     .digest('hex')
@@ -86,7 +86,7 @@ function testDataDir(): string {
 async function cloneTemplate(adminUrl: string, name: string): Promise<void> {
   await withClient(adminUrl, async (client) => {
     const template = await ensureTemplate(client, adminUrl)
-    await client.query(`create database ${escapeIdentifier(name)} template ${escapeIdentifier(template)}`)
+    await client.query(`create database ${escapeIdentifier(name)} template ${escapeIdentifier(template)} strategy file_copy`)
     await client.query(`revoke all on database ${escapeIdentifier(name)} from public`) // a clone does not take over its template's rights
   })
 }

@@ -8,7 +8,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Agent, request as send } from 'undici'
-import { type DevelopmentMember, makeDevelopmentCertificates } from '#commands/certs-dev.ts'
+import type { DevelopmentMember } from '#commands/certs-dev.ts'
 import { startDnsServer, type Zone } from '#commands/demo-dns.ts'
 import { authorityFiles, type ClientRole, memberFiles, networkFiles } from '#commands/dev-files.ts'
 import { authorDevNetwork, type DescribedMember, type DescribedRoute } from '#commands/office-dev-network.ts'
@@ -17,6 +17,7 @@ import { fingerprintOf } from '#crypto/certificates.ts'
 import { createLogger, type Logger } from '#log.ts'
 import { type Node, startNode } from '#node.ts'
 import { insertClient } from '#storage/client-store.ts'
+import { makeTestCertificates } from './certificates.ts'
 import { createTestDatabase, type Teardown, type TestDatabase } from './database.ts'
 
 const loopback = ['localhost', '127.0.0.1']
@@ -98,7 +99,7 @@ export async function createNetwork(t: Teardown, options: NetworkOptions = {}): 
   const described = options.members ?? defaultMembers
   const folder = await mkdtemp(join(tmpdir(), 'crossline-network-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
-  await makeDevelopmentCertificates({ folder, members: described })
+  await makeTestCertificates({ folder, members: described })
   const zone: Zone = options.zone ?? {}
   const dns = await startDnsServer({ zone })
   t.teardown(() => dns.close())

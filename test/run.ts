@@ -5,7 +5,10 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { openTestServer } from './database.ts'
 
-const tap = join(import.meta.dirname, '..', 'node_modules', '.bin', 'tap')
+const modules = join(import.meta.dirname, '..', 'node_modules')
+const tap = join(modules, '.bin', 'tap')
+// One waits for the disk or a timer while another computes.
+const filesAtOnce = 3
 // Every test file opens the same server; holding it here spares them starting and stopping it again and again.
 const server = await openTestServer()
 try {
@@ -26,9 +29,9 @@ interface Summary {
 
 function runTap(args: string[]): Promise<{ code: number; summary: Summary }> {
   const summary: Summary = { total: 0, pass: 0, fail: 0, skip: 0, todo: 0 }
-  const child = spawn(process.execPath, [tap, 'run', '--reporter=tap', ...args], {
+  const child = spawn(process.execPath, [tap, 'run', '--reporter=tap', `--jobs=${filesAtOnce}`, ...args], {
     stdio: ['inherit', 'pipe', 'inherit'],
-    env: { ...process.env, CROSSLINE_TEST_SERVER_KEPT: '1' },
+    env: { ...process.env, CROSSLINE_TEST_SERVER_KEPT: '1', NODE_COMPILE_CACHE: join(modules, '.cache', 'crossline') },
   })
   // We wait for tap's end and then let go of the server. Ctrl-C reaches tap without us, and a second one would break it off.
   process.on('SIGINT', () => undefined)

@@ -10,7 +10,6 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Client } from 'pg'
 import { Agent, request as send } from 'undici'
-import { makeDevelopmentCertificates } from '#commands/certs-dev.ts'
 import { startDnsServer } from '#commands/demo-dns.ts'
 import { authorityFiles, memberFiles } from '#commands/dev-files.ts'
 import { authorDevNetwork } from '#commands/office-dev-network.ts'
@@ -18,6 +17,7 @@ import { fingerprintOf } from '#crypto/certificates.ts'
 import { withClient } from '#storage/admin-client.ts'
 import { insertClient } from '#storage/client-store.ts'
 import type { Database } from '#storage/database.ts'
+import { makeTestCertificates } from '../certificates.ts'
 import type { Teardown } from '../database.ts'
 import { addresses, defaultMembers, environmentOf, eventually, freePort, type Member } from '../network.ts'
 import { type HeldLine, openHeldLine } from './held-line.ts'
@@ -50,7 +50,7 @@ export async function prepareProcesses(
 ): Promise<Map<string, NodeProcess>> {
   const folder = await mkdtemp(join(tmpdir(), 'crossline-crash-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
-  await makeDevelopmentCertificates({ folder, members: defaultMembers })
+  await makeTestCertificates({ folder, members: defaultMembers })
   const dns = await startDnsServer({ zone: { 'content.example': { A: [addresses.SE] } } })
   t.teardown(() => dns.close())
   const nodes = new Map<string, NodeProcess>()
