@@ -1,5 +1,6 @@
 // Who may call a node: registered, listed and revoked at the command line, each act an entry of the log, each in force at once.
 import { readFileSync } from 'node:fs'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { Agent, request } from 'undici'
@@ -36,6 +37,7 @@ async function ask(dispatcher: Agent): Promise<{ status: number; code?: string }
   return { status: answer.statusCode, ...(body.code === undefined ? {} : { code: body.code }) }
 }
 
+const filesOf = async (name: string) => (await readdir(out)).filter((file) => file.startsWith(`${name}.`)).sort()
 const fingerprintIn = (said: string) => /fingerprint (\S{43})$/.exec(said)?.[1] ?? ''
 
 t.test('registers a liaison, and the log says so', async (t) => {
@@ -83,7 +85,37 @@ t.test('does neither when it can not be recorded', async (t) => {
   await t.rejects(revokeRegistered(env, fingerprint), { code: 'audit_unavailable' })
   await setAuditWritable(gb.database.adminUrl, true)
   t.match(await ask(agent), { status: 200 })
-  t.match(await ask(openAgent('officer-d')), { status: 401, code: 'unknown_client' })
+  t.same(await filesOf('officer-d'), [], 'no file of a certificate that nobody knows')
+  await addClient(env, { ...order, name: 'officer-d' })
+  t.match(await ask(openAgent('officer-d')), { status: 200 }, 'the same order works later')
+})
+
+t.test('never writes over a file: key and certificate that are there stay', async (t) => {
+  await addClient(env, { ...order, name: 'officer-e' })
+  const read = () => Promise.all(['pem', 'key', 'p12'].map((end) => readFile(join(out, `officer-e.${end}`), 'base64')))
+  const before = await read()
+  const known = await listClients(env)
+  await t.rejects(addClient(env, { ...order, name: 'officer-e' }), {
+    code: 'invalid_config',
+    detail: /officer-e\.pem is there already/,
+  })
+  t.same(await read(), before)
+  await writeFile(join(out, 'officer-f.key'), 'a key of somebody else')
+  await t.rejects(addClient(env, { ...order, name: 'officer-f' }), {
+    code: 'invalid_config',
+    detail: /officer-f\.key is there already/,
+  })
+  t.same(await filesOf('officer-f'), ['officer-f.key'], 'nothing half done')
+  t.equal(await readFile(join(out, 'officer-f.key'), 'utf8'), 'a key of somebody else')
+  t.equal(await listClients(env), known, 'nobody was registered')
+})
+
+t.test('takes no country that does not exist', async (t) => {
+  const liaison = { ...order, networkWide: false, name: 'officer-g' }
+  for (const code of ['XX', 'UK', 'EU', 'ZZ', 'gb', 'GBR', '', 'SU'])
+    await t.rejects(addClient(env, { ...liaison, country: ['SE', code] }), { code: 'invalid_config', detail: /--country/ }, code)
+  t.same(await filesOf('officer-g'), [])
+  t.match(await addClient(env, { ...liaison, country: ['GB', 'XK'] }), /^registered officer-g/)
 })
 
 t.test('needs to know whose log it writes', async (t) => {

@@ -1,0 +1,42 @@
+// Writes files that must not be there yet, all of them or none: what a person has is never replaced.
+import { mkdir, open, unlink } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { CrosslineError } from '#errors.ts'
+
+export interface NewFile {
+  path: string
+  content: string | Uint8Array
+  mode: number
+}
+
+/** Makes the files; gives what takes them away again. Throws `invalid_config`, with none of them made, when one is there already. */
+export async function writeNew(files: readonly NewFile[]): Promise<() => Promise<void>> {
+  const made: string[] = []
+  const undo = async () => void (await Promise.all(made.splice(0).map((path) => unlink(path).catch(() => undefined))))
+  try {
+    for (const file of files) await writeOne(file, made)
+  } catch (error) {
+    await undo()
+    throw error
+  }
+  return undo
+}
+
+async function writeOne({ path, content, mode }: NewFile, made: string[]): Promise<void> {
+  await mkdir(dirname(path), { recursive: true })
+  const file = await open(path, 'wx', mode).catch((cause: NodeJS.ErrnoException) => {
+    const detail =
+      cause.code === 'EEXIST'
+        ? `${path} is there already and stays as it is: choose another --name or --out.`
+        : `${path} can not be made: is --out a folder that you may write to?`
+    throw new CrosslineError('invalid_config', { detail, cause })
+  })
+  made.push(path)
+  try {
+    await file.writeFile(content)
+    await file.chmod(mode)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
