@@ -31,10 +31,19 @@ export function watchRoutes(app: App): (request: AnyRequest, reply: FastifyReply
   }
 }
 
+const decimal = /^[1-9][0-9]{0,14}$/
+
+/** Whether no route is meant. Where a number stands in a path (`:version`, `:number`), a word is another path, not a bad number. */
+export function isMiss({ is404, params }: { is404: boolean; params: unknown }): boolean {
+  const { version = '1', number = '1' } = (params ?? {}) as Record<string, string>
+  return is404 || !decimal.test(version) || !decimal.test(number)
+}
+
 // Templates are ours: letters, slashes, `:name` and a last `*`.
 function patternOf(template: string): RegExp {
   const source = template
     .replaceAll(/[.]/g, '\\.')
+    .replaceAll(/:(version|number)\b/g, decimal.source.slice(1, -1))
     .replaceAll(/:[A-Za-z]+/g, '[^/]+')
     .replace(/\*$/, '.*')
   return new RegExp(`^${source}$`)

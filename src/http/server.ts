@@ -18,7 +18,7 @@ import { addOpenapi } from './openapi.ts'
 import { requireCertificate } from './peer-certificate.ts'
 import { limitRefusals } from './refusal-flood.ts'
 import { logRequests } from './request-log.ts'
-import { watchRoutes } from './route-misses.ts'
+import { isMiss, watchRoutes } from './route-misses.ts'
 import type { Steps } from './steps-table.ts'
 
 const kib = 1024
@@ -160,10 +160,10 @@ function addGuards(app: App, { answers, now }: { answers: ErrorAnswers; now: () 
   const refuseMiss = watchRoutes(app)
   app.addHook('onRequest', dropClosed)
   app.addHook('preHandler', dropClosed)
-  app.addHook('onRequest', async (request: AnyRequest & { is404: boolean }, reply) => {
+  app.addHook('onRequest', async (request: AnyRequest & { is404: boolean; params: unknown }, reply) => {
     setCommonHeaders(reply as FastifyReply, request.id)
     if (isFederation(request)) answers.requireQuiet(request)
-    if (request.is404) refuseMiss(request, reply as FastifyReply)
+    if (isMiss(request)) refuseMiss(request, reply as FastifyReply)
     callingOf(request).certificate = requireCertificate(request.raw.socket, { now: now(), federation: isFederation(request) })
   })
   app.setNotFoundHandler((request, reply) => refuseMiss(request, reply as FastifyReply))

@@ -73,6 +73,29 @@ t.test('a query, even an empty one, and a body on a GET are malformed before any
   t.equal(node.seen.calls.length, before)
 })
 
+t.test('what this version of the node does not serve is not found, whatever the method, and nothing is admitted', async (t) => {
+  const before = node.seen.calls.length
+  const paths = [
+    'directory/pulse',
+    'directory/announce',
+    'directory/0',
+    'directory/roots/first',
+    'directory/1/',
+    'roots',
+    'nothing/here',
+    '',
+  ]
+  for (const path of paths) {
+    for (const method of ['GET', 'POST'])
+      t.match(
+        await node.ask(method, `/federation/v1/${path}`, { headers: proof }),
+        refused('not_found', 404),
+        `${method} ${path}`,
+      )
+  }
+  t.equal(node.seen.calls.length, before)
+})
+
 t.test('a refused proof is answered before the body has arrived', async (t) => {
   const socket = connect(node.connection())
   await once(socket, 'secureConnect')
@@ -145,6 +168,10 @@ t.test('errors of the federation are signed over what was refused, those of the 
   t.match(node.seen.signed.at(-1), { code: 'not_found', status: 404, proof: 'the.proof.token', certificate: Buffer })
   t.match(await node.ask('GET', '/federation/v1/nothing', { headers: proof }), refused('not_found', 404))
   t.match(await node.ask('PUT', '/federation/v1/ping', { headers: proof }), refused('method_not_allowed', 405))
+  t.match(await node.ask('POST', '/federation/v1/directory/4', { headers: proof }), {
+    ...refused('method_not_allowed', 405),
+    headers: { allow: 'GET' },
+  })
   t.match(await node.ask('POST', '/federation/v9/batches', { headers: proof }), refused('version_unsupported', 426))
   t.match(await node.ask('GET', '/federation/v1/%zz', { headers: proof }), refused('malformed_request', 400))
   t.equal((await node.ask('GET', '/v1/nothing')).headers['crossline-error'], undefined)
