@@ -37,6 +37,7 @@ export const errorCodes = {
   rate_limited: { status: 429, title: 'Too many requests' },
   overloaded: { status: 503, title: 'The node is overloaded' },
   maintenance: { status: 503, title: 'The node is under maintenance' },
+  bad_checkpoint: { status: 422, title: 'The checkpoint does not have its exact form, or a signature on it does not verify' },
   audit_unavailable: { status: 503, title: 'The audit log cannot be written, so nothing is accepted' },
   internal: { status: 500, title: 'The node failed' },
   // Command line, start-up and set-up: never leave the node as a document
@@ -46,6 +47,7 @@ export const errorCodes = {
   broken_file: { status: 500, title: 'A file does not have the form that it should have' },
   bad_directory: { status: 500, title: 'The directory does not verify' },
   bad_evidence: { status: 500, title: 'The evidence does not verify' },
+  bad_policy: { status: 500, title: 'The policy of logs and witnesses is not usable' },
   bad_answer: { status: 500, title: 'The signed answer of a peer does not verify' },
   bad_receipt: { status: 500, title: 'The receipt does not verify' },
   demo_failed: { status: 500, title: 'The demo cannot go on' },
