@@ -1,6 +1,6 @@
 // The directory as a node asks it on every request: an immutable view with its look-ups ready. It answers from memory, and only what
 // the directory says at the given moment: status, certificates, keys and routes decide, nothing is remembered about a connection.
-import type { Directory, EcPublicKey, Member, MemberCertificate, MemberKey, Root, Route } from '#schema/directory.ts'
+import type { Directory, EcPublicKey, EdPublicKey, Member, MemberCertificate, MemberKey, Root, Route } from '#schema/directory.ts'
 import { instantOf } from './directory-contents.ts'
 
 /** Why a member is responsible for a country. */
@@ -8,6 +8,9 @@ export type ResponsibilityRule = 'covered' | 'backup' | 'default'
 
 /** A key that signs or seals: P-256. */
 export type EcMemberKey = MemberKey & { jwk: EcPublicKey }
+
+/** A key that signs checkpoints of the audit log, and cosigns those of others: Ed25519. */
+export type EdMemberKey = MemberKey & { jwk: EdPublicKey }
 
 export interface HeldDirectory {
   readonly version: number
@@ -24,6 +27,8 @@ export interface HeldDirectory {
   signingKeys(id: string): readonly EcMemberKey[]
   /** A signing key of a member in any state, for evidence; its state and times say what it still proves. */
   findSigningKey(id: string, kid: string): EcMemberKey | undefined
+  /** Keys under which a member may sign and cosign checkpoints now (current and next). */
+  auditKeys(id: string): readonly EdMemberKey[]
   /** The key to which secrets for a member are sealed now. */
   findEncryptionKey(id: string): EcMemberKey | undefined
   /** Whether a member takes part: full, or provisional (then with the office only: see `mayExchange`). */
@@ -72,6 +77,7 @@ export function holdDirectory(held: {
     findMemberByFingerprint: (fingerprint: string, now: Date) => findUsable(indexes, fingerprint, now),
     signingKeys: (id: string) => keysOf(members.get(id), 'sign').filter(isUsable),
     findSigningKey: (id: string, kid: string) => keysOf(members.get(id), 'sign').find((key) => key.kid === kid),
+    auditKeys: (id: string) => (members.get(id)?.keys ?? []).filter(isAuditKey).filter(isUsable),
     findEncryptionKey: (id: string) => keysOf(members.get(id), 'encrypt').find(({ state }) => state === 'current'),
     isActive: (id: string) => isFull(members.get(id)) || members.get(id)?.status === 'provisional',
     mayExchange: exchange,
@@ -112,6 +118,10 @@ function findUsable({ certificates }: Indexes, fingerprint: string, now: Date) {
 
 function keysOf(member: Member | undefined, use: 'sign' | 'encrypt'): EcMemberKey[] {
   return (member?.keys ?? []).filter((key): key is EcMemberKey => key.use === use && key.jwk.kty === 'EC')
+}
+
+function isAuditKey(key: MemberKey): key is EdMemberKey {
+  return key.use === 'audit' && key.jwk.kty === 'OKP'
 }
 
 function isUsable({ state }: { state: MemberKey['state'] }): boolean {

@@ -30,11 +30,17 @@ export const auditEvents = [
   'item.reopened',
   'item.corrected',
   'report.withdrawn',
-  'retention.erased',
+  'entry.erased',
   'audit.queried',
+  'audit.exported',
+  'index.root',
   'schema.migrated',
   'client.added',
   'client.revoked',
+  'peer.checkpoint',
+  'shard.opened',
+  'shard.closed',
+  'sealing.resumed',
 ] as const
 export type AuditEvent = (typeof auditEvents)[number]
 const AuditEventCode = Type.Enum([...auditEvents], { description: 'What happened.' })
@@ -79,6 +85,9 @@ export const EntryQuery = Type.Object(
     member: Type.Optional(memberId('Only entries from or to this member.')),
     country: Type.Optional(countryCode('Only entries about content hosted there.')),
     item: Type.Optional(uuidv7('Only entries of this item.')),
+    case: Type.Optional(
+      lineOfText(128, "Only entries of reports, items and questions that carry this file number: a hotline's or your own."),
+    ),
     after: Type.Optional(
       Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$', description: 'Cursor of the page before: its `next`.' }),
     ),
@@ -95,27 +104,97 @@ const Disclosed = Type.Object(
   },
   { ...closed, description: 'Opens one commitment: SHA-256(salt || JCS(value)).' },
 )
-export const EntryView = Type.Object(
+const Proof = Type.Object(
   {
-    id: Type.Integer({ minimum: 1, description: 'Place in the database of this node; becomes the leaf index when sealed.' }),
-    recordedAt: timestamp("When the database stored it, by the database's clock."),
-    leaf: sha256Digest('Leaf hash.'),
-    country: orNull(countryCode('Country that the entry is about.')),
-    entry: Type.String({ description: 'The exact bytes that are hashed, as text (schema Entry).' }),
-    disclosed: Type.Record(Type.String(), Disclosed, {
-      description: 'What you may see: `actor` and the fields of `payload`; empty once erased.',
-    }),
+    sealed: Type.Literal(true, { description: 'The entry has its place in the log: nothing else is shown.' }),
+    witnessed: Type.Integer({ minimum: 0, description: 'Witnesses that cosigned a checkpoint with this entry in it.' }),
+    of: Type.Integer({ minimum: 0, description: 'Witnesses that this node asks.' }),
+    size: Type.Integer({ minimum: 1, description: 'Size of the signed checkpoint of its log that the entry is proven under.' }),
   },
-  { ...closed, $id: 'EntryView', description: 'One entry with the fields that the caller may see.' },
+  { ...closed, description: 'How far the entry is proven: never just "ok".' },
 )
+const entryView = {
+  log: Type.String({ pattern: '^[a-z0-9-]{2,40}/audit/\\d{4}$', description: 'The log: <member id>/audit/<year>.' }),
+  year: Type.Integer({ minimum: 2000, maximum: 2099, description: 'Year of the log.' }),
+  index: Type.Integer({ minimum: 0, description: 'Leaf index: its place in that log.' }),
+  recordedAt: timestamp("When the database stored it, by the database's clock."),
+  leaf: sha256Digest('Leaf hash.'),
+  country: orNull(countryCode('Country that the entry is about.')),
+  entry: Type.String({ description: 'The exact bytes that are hashed, as text (schema Entry).' }),
+  disclosed: Type.Record(Type.String(), Disclosed, {
+    description: 'What you may see: `actor` and the fields of `payload`; empty once erased.',
+  }),
+  proof: Proof,
+}
+export const EntryView = Type.Object(entryView, {
+  ...closed,
+  $id: 'EntryView',
+  description: 'One sealed entry with the fields that the caller may see.',
+})
 export type EntryView = Static<typeof EntryView>
+
+/** The newest checkpoint when the answer was read: nothing behind it is shown, so the same question under it gets the same answer. */
+export const ReadUnder = Type.Object(
+  {
+    origin: Type.String({ pattern: '^[a-z0-9-]{2,40}/audit/\\d{4}$', description: 'The log that grows now.' }),
+    size: Type.Integer({ minimum: 0, description: 'Its size.' }),
+    root: sha256Digest('Its root.'),
+    signedAt: timestamp("When it was signed, by the node's clock: a claim."),
+  },
+  { ...closed, $id: 'ReadUnder', description: 'The checkpoint that an answer was read under.' },
+)
+export type ReadUnder = Static<typeof ReadUnder>
+
 export const EntryPage = Type.Object(
   {
-    entries: Type.Array(EntryView, { description: 'Entries in the order of the log.' }),
+    entries: Type.Array(EntryView, { description: 'Sealed entries in the order of the log.' }),
     next: orNull(
       Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$', description: 'Cursor for `after`; null when nothing more is there now.' }),
     ),
+    checkpoint: orNull(ReadUnder),
   },
   { ...closed, $id: 'EntryPage', description: 'One page of the audit log.' },
 )
 export type EntryPage = Static<typeof EntryPage>
+
+export const CustodyPath = Type.Object(
+  {
+    ref: Type.String({
+      pattern: '^([A-Za-z0-9_-]{43}|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})$',
+      description: 'The pseudonym of an item or report in the log (`ref` of its entries), or its id.',
+    }),
+  },
+  closed,
+)
+export const CustodyQuery = Type.Object(
+  { purpose: EntryQuery.properties.purpose, caseReference: EntryQuery.properties.caseReference },
+  closed,
+)
+export type CustodyQuery = Static<typeof CustodyQuery>
+
+const CustodyLine = Type.Object(
+  {
+    ...entryView,
+    n: Type.Integer({ minimum: 1, description: 'Counts 1, 2, 3 … within the item: a number that is missing is not yours to see.' }),
+    event: AuditEventCode,
+    at: timestamp("When, by the node's clock: a claim."),
+    from: orNull(memberId('Who handed over or stated.')),
+    to: orNull(memberId('Whom it went to.')),
+    holder: orNull(memberId('Who had the item after this, as far as the lines shown say.')),
+    text: Type.String({ description: 'What happened, in words.' }),
+    facts: Type.Record(Type.String(), Type.Unknown(), { description: 'The same in codes; empty when closed or erased.' }),
+  },
+  { ...closed, $id: 'CustodyLine', description: 'One line of a custody: an entry, told.' },
+)
+export const Custody = Type.Object(
+  {
+    ref: sha256Digest('Pseudonym of the item in this log.'),
+    holder: orNull(memberId('Who has the item by the last line shown.')),
+    entries: Type.Integer({ minimum: 1, description: 'Sealed entries that the item has in all; those not shown are not yours to see.' }),
+    complete: Type.Boolean({ description: 'Every sealed entry of the item is shown, 1 to `entries`, and each follows on the one before.' }),
+    lines: Type.Array(CustodyLine, { description: 'In the order of the log.' }),
+    checkpoint: ReadUnder,
+  },
+  { ...closed, $id: 'Custody', description: 'The custody of one item: who had it, when, and what they did.' },
+)
+export type Custody = Static<typeof Custody>

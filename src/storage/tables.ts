@@ -14,6 +14,7 @@ export interface ReportTable {
   sealed: Buffer | null
   content_digest: Buffer
   created_at: Generated<Date>
+  erased_at: Date | null
 }
 
 export interface ItemTable {
@@ -39,6 +40,32 @@ export interface ItemTable {
   state_seq: Generated<number>
   changed_at: Generated<Date>
   created_at: Generated<Date>
+  erased_at: Date | null
+}
+
+export interface AuditExportTable {
+  id: string
+  client: string
+  network_wide: boolean
+  countries: string[]
+  members: string[]
+  filter: unknown
+  format: string
+  state: Generated<string>
+  failure: string | null
+  year: number | null
+  size: number | null
+  index_id: string | null
+  rows: Generated<number>
+  total: number | null
+  bytes: Generated<number>
+  digest: Buffer | null
+  complete: string | null
+  created_at: Date
+  finished_at: Date | null
+  expires_at: Date
+  lease_holder: string | null
+  lease_until: Date | null
 }
 
 export interface Tables {
@@ -168,8 +195,52 @@ export interface Tables {
     leaf: Generated<Buffer>
   }
   audit_payload: { entry_id: number; subject: string; sealed: Buffer }
-  audit_head: { item_ref: Buffer; n: number; leaf: Buffer }
+  audit_head: { item_ref: Buffer; n: number; leaf: Buffer; country: string | null }
   audit_pending: { id: number; leaf: Buffer }
+  audit_index: {
+    id: string
+    entry_id: number
+    size: number
+    entries: number
+    root: Buffer
+    chunk_roots: Buffer
+    made_at: Date
+  }
+  audit_index_chunk: { index_id: string; n: number; leaves: Buffer }
+  audit_export: AuditExportTable
+  legal_hold: {
+    id: string
+    subject: string
+    kind: string
+    who: string
+    basis: string
+    until: Date | null
+    placed_at: Date
+    released_at: Date | null
+  }
+  erased_subject: {
+    subject: string
+    kind: string
+    ref: Buffer
+    through: number
+    who: string
+    basis: string
+    outcome: string | null
+    replayed: boolean
+    erased_at: Generated<Date>
+  }
+  cosignature: { year: number; size: number; witness: string; line: string; cosigned_at: Date; stored_at: Generated<Date> }
+  peer_log: { origin: string; member: string; size: number; root: Buffer; note: string; checked_at: Date }
+  audit_evidence: {
+    id: Generated<number>
+    kind: string
+    member: string
+    origin: string
+    first_note: string
+    second_note: string
+    digest: Buffer
+    noticed_at: Generated<Date>
+  }
   migration_window: {
     id: Generated<number>
     name: string
