@@ -46,12 +46,12 @@ export function parseTilePath(path: string): Tile {
   const [, level, groups, width] = tilePathForm.exec(path) ?? []
   const tile = { level: Number(level), index: Number(groups?.replaceAll(/[x/]/g, '')), width: Number(width ?? tileWidth) }
   // A tile has one path: no groups of leading zeros, no full tile with a width. And some tree must have it.
-  const isReal = groups !== undefined && tilePath(tile) === path && firstLeaf(tile) < Number.MAX_SAFE_INTEGER
+  const isReal = groups !== undefined && tilePath(tile) === path && leavesUpTo(tile) <= Number.MAX_SAFE_INTEGER
   if (!isReal) throw new CrosslineError('not_found')
   return tile
 }
 
-const firstLeaf = ({ level, index }: TilePlace): number => index * tileWidth ** (level + 1)
+const leavesUpTo = ({ level, index, width }: Tile): number => (index * tileWidth + width) * tileWidth ** level
 
 /** What must be read to prove that leaf `index` is in the tree of `size`. Throws `bad_evidence` when there is no such leaf. */
 export function inclusionNodes(index: number, size: number): TreeNode[] {
