@@ -175,7 +175,10 @@ export type CustodyQuery = Static<typeof CustodyQuery>
 const CustodyLine = Type.Object(
   {
     ...entryView,
-    n: Type.Integer({ minimum: 1, description: 'Counts 1, 2, 3 … within the item: a number that is missing is not yours to see.' }),
+    n: Type.Integer({
+      minimum: 1,
+      description: 'Counts 1, 2, 3 … within the item: a number that is missing is not yours to see.',
+    }),
     event: AuditEventCode,
     at: timestamp("When, by the node's clock: a claim."),
     from: orNull(memberId('Who handed over or stated.')),
@@ -190,8 +193,13 @@ export const Custody = Type.Object(
   {
     ref: sha256Digest('Pseudonym of the item in this log.'),
     holder: orNull(memberId('Who has the item by the last line shown.')),
-    entries: Type.Integer({ minimum: 1, description: 'Sealed entries that the item has in all; those not shown are not yours to see.' }),
-    complete: Type.Boolean({ description: 'Every sealed entry of the item is shown, 1 to `entries`, and each follows on the one before.' }),
+    entries: Type.Integer({
+      minimum: 1,
+      description: 'Sealed entries that the item has in all; those not shown are not yours to see.',
+    }),
+    complete: Type.Boolean({
+      description: 'Every sealed entry of the item is shown, 1 to `entries`, and each follows on the one before.',
+    }),
     lines: Type.Array(CustodyLine, { description: 'In the order of the log.' }),
     checkpoint: ReadUnder,
   },

@@ -24,6 +24,8 @@ export interface NewEntry {
   event: AuditEvent
   /** The item, report or query that the entry is about, with the key that seals what it commits to. */
   subject: SubjectKey
+  /** Whose chain the entry goes on with, when that is another than the key's: it must stay open when the texts of `about` are erased. */
+  about?: string | undefined
   from?: string | undefined
   to?: string | undefined
   /** Country that the entry is about: decides which liaison sees it; added to what the entry commits to. */
@@ -68,20 +70,23 @@ export async function appendAudit(ctx: AuditContext, trx: Trx, entries: readonly
 }
 
 async function writeEntries(ctx: AuditContext, trx: Trx, entries: readonly NewEntry[]): Promise<void> {
-  const refs = new Map(entries.map((entry) => [entry.subject.subject, subjectRef(ctx, entry.subject.subject)]))
+  const refs = new Map(entries.map(chainOf).map((subject) => [subject, subjectRef(ctx, subject)]))
   const held = await lockAuditHeads(trx, [...refs.values()])
   const moved = new Map<string, AuditHead>()
   const begun = new Map<string, AuditHead>()
   const rows: AuditRow[] = []
   for (const entry of entries) {
-    const ref = refs.get(entry.subject.subject) as Buffer
+    const ref = refs.get(chainOf(entry)) as Buffer
     const name = ref.toString('base64url')
-    const row = buildRow(ctx, entry, { ref, head: moved.get(name) ?? begun.get(name) ?? held.get(name) })
-    ;(held.has(name) ? moved : begun).set(name, { n: row.n, leaf: row.leaf })
+    const head = moved.get(name) ?? begun.get(name) ?? held.get(name)
+    const row = buildRow(ctx, entry, { ref, head })
+    ;(held.has(name) ? moved : begun).set(name, { n: row.n, leaf: row.leaf, country: entry.country ?? head?.country })
     rows.push(row)
   }
   await insertAuditRows(trx, rows, { begun, moved })
 }
+
+const chainOf = ({ about, subject }: NewEntry): string => about ?? subject.subject
 
 function buildRow(ctx: AuditContext, entry: NewEntry, { ref, head }: { ref: Buffer; head: AuditHead | undefined }): AuditRow {
   const at = ctx.now()

@@ -1,7 +1,6 @@
-// Adds entries to the audit log and reads them for a liaison. The database gives id, time and leaf; the service can't choose them.
+// Adds entries to the audit log (liaison-store.ts reads them). The database gives id, time and leaf; the service can't choose them.
 import { type Kysely, sql, type Transaction } from 'kysely'
 import { byteaArray, intArray, textArray, uuidArray } from './binary-array.ts'
-import { findSettledEnd } from './settled-end.ts'
 import type { Tables } from './tables.ts'
 
 export interface AuditRow {
@@ -20,6 +19,8 @@ export interface AuditRow {
 export interface AuditHead {
   n: number
   leaf: Buffer
+  /** The last country that an entry stated; undefined leaves the head's as it is. */
+  country?: string | undefined
 }
 
 /** The last entry of each ref, locked in one order so that two writers never wait for each other in a circle. Keys are base64url. */
@@ -56,10 +57,12 @@ export async function insertAuditRows(trx: Transaction<Tables>, rows: readonly A
       select event, item_ref, n, from_member, to_member, country, entry from input order by place
       returning id, leaf
     ), begun as (
-      insert into audit_head (item_ref, n, leaf) select * from unnest(${begun.refs}::bytea[], ${begun.ns}::int[], ${begun.leaves}::bytea[])
+      insert into audit_head (item_ref, n, leaf, country)
+      select * from unnest(${begun.refs}::bytea[], ${begun.ns}::int[], ${begun.leaves}::bytea[], ${begun.countries}::text[])
     ), moved as (
-      update audit_head set n = changed.n, leaf = changed.leaf
-      from unnest(${moved.refs}::bytea[], ${moved.ns}::int[], ${moved.leaves}::bytea[]) as changed (item_ref, n, leaf)
+      update audit_head set n = changed.n, leaf = changed.leaf, country = coalesce(changed.country, audit_head.country)
+      from unnest(${moved.refs}::bytea[], ${moved.ns}::int[], ${moved.leaves}::bytea[], ${moved.countries}::text[])
+        as changed (item_ref, n, leaf, country)
       where audit_head.item_ref = changed.item_ref
     )
     insert into audit_payload (entry_id, subject, sealed) select added.id, input.subject, input.sealed from added join input using (leaf)`.execute(
@@ -72,92 +75,14 @@ function headColumns(heads: ReadonlyMap<string, AuditHead>) {
     refs: byteaArray([...heads.keys()].map((ref) => Buffer.from(ref, 'base64url'))),
     ns: intArray([...heads.values()].map((head) => head.n)),
     leaves: byteaArray([...heads.values()].map((head) => head.leaf)),
+    countries: textArray([...heads.values()].map((head) => head.country ?? null)),
   }
 }
 
-/** Whose entries a liaison may see: its countries, and what their hotlines handed over or took. */
-export interface AuditScope {
-  networkWide: boolean
-  countries: readonly string[]
-  members: readonly string[]
-}
-
-export interface AuditFilter {
-  since?: Date
-  until?: Date
-  event?: string
-  member?: string
-  country?: string
-  ref?: Buffer
-  afterId: number
-  /** From `findSettledEntry`. */
-  untilId: number
-  limit: number
-}
-
-export interface FoundEntry {
-  id: number
-  event: string
-  recorded_at: Date
-  country: string | null
-  entry: Buffer
-  leaf: Buffer
-  subject: string | null
-  sealed: Buffer | null
-  wrapped: Buffer | null
-}
-
-/** The last id up to which no entry can still appear; undefined when a writer at work takes longer than `patienceMs`. */
-export async function findSettledEntry(db: Kysely<Tables>, patienceMs: number): Promise<number | undefined> {
-  const findLast = async () =>
-    (await db.selectFrom('audit_entry').select('id').orderBy('id', 'desc').limit(1).executeTakeFirst())?.id ?? 0
-  return findSettledEnd(db, { table: 'audit_entry', findLast }, patienceMs)
-}
-
-/** Reads entries as the database's reader role, so that row-level security decides what is in scope, not a WHERE that may be forgotten. */
-export async function findAuditEntries(trx: Transaction<Tables>, scope: AuditScope, filter: AuditFilter): Promise<FoundEntry[]> {
-  await sql`select set_config('crossline.network_wide', ${scope.networkWide ? 'on' : 'off'}, true),
-    set_config('crossline.countries', ${scope.countries.join(',')}, true), set_config('crossline.members', ${scope.members.join(',')}, true)`.execute(
-    trx,
-  )
-  await sql`set local role crossline_reader`.execute(trx)
-  const ids = await entriesInScope(trx, filter).execute()
-  await sql`reset role`.execute(trx)
-  return openable(trx, ids)
-}
-
-function entriesInScope(trx: Transaction<Tables>, filter: AuditFilter) {
-  let query = trx
-    .selectFrom('audit_entry')
-    .select(['id', 'event', 'recorded_at', 'country', 'entry', 'leaf'])
-    .where('id', '>', filter.afterId)
-    .where('id', '<=', filter.untilId)
-    .orderBy('id')
-    .limit(filter.limit)
-  if (filter.since) query = query.where('recorded_at', '>=', filter.since)
-  if (filter.until) query = query.where('recorded_at', '<', filter.until)
-  if (filter.event) query = query.where('event', '=', filter.event)
-  if (filter.country) query = query.where('country', '=', filter.country)
-  if (filter.ref) query = query.where('item_ref', '=', filter.ref)
-  const { member } = filter
-  if (member) query = query.where((where) => where.or([where('from_member', '=', member), where('to_member', '=', member)]))
-  return query
-}
-
-type EntryRow = Pick<FoundEntry, 'id' | 'event' | 'recorded_at' | 'country' | 'entry' | 'leaf'>
-
-async function openable(db: Kysely<Tables>, entries: EntryRow[]): Promise<FoundEntry[]> {
-  const payloads = await db
-    .selectFrom('audit_payload')
-    .leftJoin('subject_key', 'subject_key.subject', 'audit_payload.subject')
-    .select(['entry_id', 'audit_payload.subject', 'sealed', 'wrapped'])
-    .where('entry_id', 'in', entries.length > 0 ? entries.map((each) => each.id) : [0])
-    .execute()
-  const byEntry = new Map(payloads.map((each) => [each.entry_id, each]))
-  return entries.map((entry) => {
-    const payload = byEntry.get(entry.id)
-    return { ...entry, subject: payload?.subject ?? null, sealed: payload?.sealed ?? null, wrapped: payload?.wrapped ?? null }
-  })
+/** The database's id of the last entry about a ref. */
+export async function findLastEntryId(trx: Transaction<Tables>, ref: Buffer): Promise<number> {
+  const found = trx.selectFrom('audit_entry').select('id').where('item_ref', '=', ref).orderBy('item_seq', 'desc').limit(1)
+  return (await found.executeTakeFirstOrThrow()).id
 }
 
 /** Makes the monthly partitions from last month's to `months` ahead; harmless when they are there. */
