@@ -105,6 +105,7 @@ function startNode(
       TLS_KEY: files.node.key,
       TLS_CA: authorityFiles(certificatesOf(stage.folder)).certificate,
       SIGN_KEY: files.sign,
+      AUDIT_KEY: files.audit,
       MASTER_KEY: join(stage.folder, `${node.member}.master.key`),
       ROOT_FILE: network.root.path,
       DIRECTORY_FILE: network.directory.path,

@@ -17,6 +17,7 @@ export interface Config {
   health: { host: string; port: number }
   tls: { certificate: string; key: string; authorities: string }
   signingKey: string
+  auditKey: string
   masterKey: string
   directory: { root: string | undefined; directory: string | undefined; pins: string[] }
   geo: { country: string | undefined; asn: string | undefined; cdnRanges: string | undefined }
@@ -41,6 +42,7 @@ export const variables = {
   TLS_KEY: 'its private key, PEM, mode 0600 (required)',
   TLS_CA: 'authorities whose certificates may connect, PEM (required)',
   SIGN_KEY: 'P-256 signing key, PKCS#8 PEM, mode 0600 (required)',
+  AUDIT_KEY: 'Ed25519 key that signs checkpoints of the audit log, PKCS#8 PEM, mode 0600 (required)',
   MASTER_KEY: 'file of the master key that seals texts at rest; default DATA_DIR/master.key, made if absent',
   ROOT_FILE: 'root.json of the network (required at the first start)',
   ROOT_FINGERPRINT:
@@ -81,6 +83,7 @@ export function readConfig(env: Environment): Config {
     health: { host: text('HEALTH_HOST', '127.0.0.1'), port: number('HEALTH_PORT', 9464, [0, 65_535]) },
     tls: { certificate: text('TLS_CERT'), key: text('TLS_KEY'), authorities: text('TLS_CA') },
     signingKey: text('SIGN_KEY'),
+    auditKey: text('AUDIT_KEY'),
     masterKey: text('MASTER_KEY', join(dataDir, 'master.key')),
     directory: {
       root: optional('ROOT_FILE'),

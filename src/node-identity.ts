@@ -1,9 +1,9 @@
 // This node's certificate and keys: read at start, and again when a file changes.
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
-import type { Config } from '#config.ts'
+import { type Config, nameSetting } from '#config.ts'
 import { fingerprintOf } from '#crypto/certificates.ts'
-import { readSigningKey, type SigningKey } from '#crypto/keys.ts'
+import { type AuditKey, readAuditKey, readSigningKey, type SigningKey } from '#crypto/keys.ts'
 import { readSecretFile } from '#crypto/secret-file.ts'
 import { CrosslineError } from '#errors.ts'
 import type { Server, TlsFiles } from '#http/server.ts'
@@ -11,11 +11,12 @@ import type { Logger } from '#log.ts'
 import type { StepContext } from '#steps/context.ts'
 import { startLoop } from '#workers/loop.ts'
 
-type IdentityConfig = Pick<Config, 'tls' | 'signingKey'>
+type IdentityConfig = Pick<Config, 'tls' | 'signingKey' | 'auditKey'>
 
 export interface Identity {
   tls: TlsFiles
   signingKey: SigningKey
+  auditKey: AuditKey
   certificate: X509Certificate
   /** base64url SHA-256 of our certificate. */
   fingerprint: string
@@ -23,15 +24,17 @@ export interface Identity {
 
 /** Reads this node's certificate and keys. Throws `invalid_config` or `broken_file`. */
 export async function openIdentity(config: IdentityConfig): Promise<Identity> {
-  const [ca, cert, key, signingKey] = await Promise.all([
+  const [ca, cert, key, signingKey, auditKey] = await Promise.all([
     readPem(config.tls.authorities, 'TLS_CA'),
     readPem(config.tls.certificate, 'TLS_CERT'),
-    readSecretFile(config.tls.key),
-    readSigningKey(config.signingKey),
+    nameSetting('TLS_KEY', readSecretFile(config.tls.key)),
+    nameSetting('SIGN_KEY', readSigningKey(config.signingKey)),
+    nameSetting('AUDIT_KEY', readAuditKey(config.auditKey)),
   ])
+  requireAuthorities(ca)
   const certificate = readCertificate(cert)
   requireItsKey(certificate, key)
-  return { tls: { ca, cert, key }, signingKey, certificate, fingerprint: fingerprintOf(certificate) }
+  return { tls: { ca, cert, key }, signingKey, auditKey, certificate, fingerprint: fingerprintOf(certificate) }
 }
 
 async function readPem(path: string, variable: string): Promise<string> {
@@ -48,6 +51,17 @@ function readCertificate(cert: string): X509Certificate {
   }
 }
 
+// Node takes a file without any certificate for an empty list, and then no peer at all could connect.
+function requireAuthorities(ca: string): void {
+  const blocks = ca.match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g) ?? []
+  try {
+    if (blocks.length > 0 && blocks.map((block) => new X509Certificate(block)).every((each) => each.ca)) return
+  } catch (cause) {
+    throw new CrosslineError('invalid_config', { detail: 'TLS_CA holds a certificate that can not be read.', cause })
+  }
+  throw new CrosslineError('invalid_config', { detail: 'TLS_CA holds something else than the certificates of authorities.' })
+}
+
 function requireItsKey(certificate: X509Certificate, key: string): void {
   try {
     if (certificate.checkPrivateKey(createPrivateKey(key))) return
@@ -59,7 +73,7 @@ function requireItsKey(certificate: X509Certificate, key: string): void {
 
 /** What the files looked like before they were read: when it differs, they are read again. */
 export async function stampIdentity(config: IdentityConfig): Promise<string> {
-  const files = [config.tls.authorities, config.tls.certificate, config.tls.key, config.signingKey]
+  const files = [config.tls.authorities, config.tls.certificate, config.tls.key, config.signingKey, config.auditKey]
   return (await Promise.all(files.map(stampOf))).join(' ')
 }
 

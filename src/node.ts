@@ -18,6 +18,7 @@ import type { StepContext } from '#steps/context.ts'
 import type { DirectoryKeeper } from '#steps/directory-keeper.ts'
 import { createRecent } from '#steps/recent.ts'
 import { recordMigrations } from '#steps/record-migrations.ts'
+import { createSealing } from '#steps/sealing.ts'
 import { createTurns } from '#steps/turns.ts'
 import { addAuditPartitions } from '#storage/audit-store.ts'
 import { type Database, openDatabase } from '#storage/database.ts'
@@ -105,6 +106,7 @@ async function assemble(assembly: Assembly): Promise<Node> {
   )
 
   let workers: Workers | undefined
+  const sealing = createSealing()
   const ctx: StepContext = {
     self: config.member,
     get homeCountries() {
@@ -113,6 +115,10 @@ async function assemble(assembly: Assembly): Promise<Node> {
     db,
     keys,
     signingKey: () => identity.signingKey,
+    auditKey: () => ({ ...identity.auditKey, key: identity.auditKey.privateKey }),
+    sealing,
+    checkpoint: () => sealing.checkpoint,
+    auditFolder: join(config.dataDir, 'audit'),
     certificateFingerprint: () => identity.fingerprint,
     directory: keeper.current,
     directoryAge: keeper.age,

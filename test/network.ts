@@ -161,6 +161,7 @@ export function environmentOf(
     TLS_KEY: files.node.key,
     TLS_CA: authorityFiles(folder).certificate,
     SIGN_KEY: files.sign,
+    AUDIT_KEY: files.audit,
     ROOT_FILE: networkFiles(folder).root,
     DIRECTORY_FILE: networkFiles(folder).directory,
     GEO_COUNTRY_DB: join(geoFolder, 'GeoLite2-Country-Test.mmdb'),

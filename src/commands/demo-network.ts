@@ -157,6 +157,7 @@ function describeEnvironment({ folder, certs, dnsAddress }: Place, id: string, p
     TLS_KEY: files.node.key,
     TLS_CA: authorityFiles(certs).certificate,
     SIGN_KEY: files.sign,
+    AUDIT_KEY: files.audit,
     ROOT_FILE: network.root,
     DIRECTORY_FILE: network.directory,
     GEO_COUNTRY_DB: geoFiles.country,

@@ -1,21 +1,23 @@
 // What every step works with: made once by node.ts, handed to each step, never changed by one.
 
+import type { KeyObject } from 'node:crypto'
 import type { CdnList } from '#clients/cdn-ranges.ts'
 import type { GeoDatabase } from '#clients/geo-database.ts'
 import type { PeerClient } from '#clients/peer-client.ts'
 import type { Resolver } from '#clients/resolver.ts'
-import type { SigningKey } from '#crypto/keys.ts'
+import type { AuditKey, SigningKey } from '#crypto/keys.ts'
 import type { DerivedKeys } from '#crypto/sealed-text.ts'
 import type { DirectoryAge } from '#domain/directory-rules.ts'
 import type { HeldDirectory } from '#domain/held-directory.ts'
 import type { Logger } from '#log.ts'
 import type { Database } from '#storage/database.ts'
 import type { Recent } from './recent.ts'
+import type { OwnCheckpoint, Sealing } from './sealing.ts'
 import type { ItemContent } from './texts.ts'
 import type { Turns } from './turns.ts'
 
 /** What woke up: the worker that waits for it looks at once instead of at its next poll. */
-export type Wake = 'trace' | 'deliver'
+export type Wake = 'trace' | 'deliver' | 'seal'
 
 export interface StepContext {
   /** This node's member id, and its home countries by the directory. */
@@ -26,6 +28,14 @@ export interface StepContext {
   keys: DerivedKeys
   /** The key that signs proofs, receipts and errors now; reloaded with its file. */
   signingKey(): SigningKey
+  /** The key of our log: signs its checkpoints, and cosigns those of others; reloaded with its file. */
+  auditKey(): { key: KeyObject } & Pick<AuditKey, 'kid' | 'publicJwk'>
+  /** The last checkpoint of our own log that this process knows to be committed; null before the first. */
+  checkpoint(): OwnCheckpoint | null
+  /** What this process knows of the sealing of the log. */
+  sealing: Sealing
+  /** Folder outside the database for what the database must not be able to take back. */
+  auditFolder: string
   /** base64url SHA-256 of the certificate that this node presents now. */
   certificateFingerprint(): string
   /** The verified directory held in memory now, whatever its age. */

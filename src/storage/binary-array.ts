@@ -55,6 +55,18 @@ export function intArray(values: readonly (number | null)[]): Buffer {
   )
 }
 
+/** For `$1::bigint[]`. */
+export function bigintArray(values: readonly number[]): Buffer {
+  return encode(
+    20,
+    values.map((value) => {
+      const bytes = Buffer.allocUnsafe(8)
+      bytes.writeBigInt64BE(BigInt(value))
+      return bytes
+    }),
+  )
+}
+
 /** For `$1::boolean[]`. */
 export function booleanArray(values: readonly boolean[]): Buffer {
   return encode(

@@ -9,7 +9,7 @@ import { codeOf, withClient } from './admin-client.ts'
 export const ownerRole = 'crossline_owner'
 
 /** What the migrations grant rights to. None can log in; a login is made a member of crossline_service (service-login.ts). */
-const groupRoles = ['crossline_service', 'crossline_reader', 'crossline_eraser']
+const groupRoles = ['crossline_service', 'crossline_reader', 'crossline_eraser', 'crossline_sealer']
 
 /** Whether this login may migrate: a superuser, one that may create roles, or a member of the owner role. */
 export async function canAdminister(url: string): Promise<boolean> {

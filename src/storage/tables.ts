@@ -196,7 +196,12 @@ export interface Tables {
   }
   audit_payload: { entry_id: number; subject: string; sealed: Buffer }
   audit_head: { item_ref: Buffer; n: number; leaf: Buffer; country: string | null }
-  audit_pending: { id: number; leaf: Buffer }
+  audit_pending: { id: number; leaf: Buffer; recorded_at: Date }
+  audit_state: { id: number; halted_at: Date | null; halted_why: string | null; halted_facts: unknown }
+  audit_shard: { year: number; origin: string; size: number; root: Buffer; edge: Buffer; last_at: Date; state: Generated<string> }
+  audit_leaf: { year: number; leaf_index: number; entry_id: number; hash: Buffer }
+  audit_tile: { year: number; level: number; n: number; hashes: Buffer }
+  audit_checkpoint: { year: number; size: number; root: Buffer; note: string; signed_at: Date }
   audit_index: {
     id: string
     entry_id: number

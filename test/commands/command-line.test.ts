@@ -55,5 +55,5 @@ t.test('exits 1 when it fails, without a stack and without a secret', async (t) 
 
 t.test('names every setting that is missing at once', async (t) => {
   const { stderr } = await run(['node', 'start'])
-  for (const name of ['MEMBER_ID', 'TLS_CERT', 'TLS_KEY', 'TLS_CA', 'SIGN_KEY']) t.match(stderr, name)
+  for (const name of ['MEMBER_ID', 'TLS_CERT', 'TLS_KEY', 'TLS_CA', 'SIGN_KEY', 'AUDIT_KEY']) t.match(stderr, name)
 })
