@@ -23,6 +23,8 @@ export interface Config {
   geo: { country: string | undefined; asn: string | undefined; cdnRanges: string | undefined }
   dns: { servers: string[] | undefined; timeoutMs: number }
   cdnToHome: boolean
+  /** Texts of a closed item are erased after so many days. */
+  retentionDays: number
   logLevel: (typeof logLevels)[number]
 }
 
@@ -54,8 +56,18 @@ export const variables = {
   DNS_SERVERS: 'resolvers as address:port, separated by commas; default: the system’s',
   DNS_TIMEOUT_MS: 'time for one try at one resolver; default 2000',
   CDN_TO_HOME: 'true: route what hides behind a CDN to that network’s own country; default false: a person decides',
+  RETENTION_DAYS: 'days after which the texts of a closed item are erased; default 365',
   LOG_LEVEL: 'fatal, error, warn, info, debug, trace or silent; default info',
 } as const
+
+/** Names the setting in the text of what can't be done with it: whoever reads the file knows the file only. */
+export async function nameSetting<T>(setting: keyof typeof variables, work: Promise<T>): Promise<T> {
+  return work.catch((error: unknown) => {
+    if (!(error instanceof CrosslineError) || (error.detail ?? '').includes(setting)) throw error
+    const { code, message, facts } = error
+    throw new CrosslineError(code, { detail: `${setting}: ${message}`, cause: error, ...(facts ? { facts } : {}) })
+  })
+}
 
 /** Reads and checks the whole environment. Throws `invalid_config` with every mistake in one text, and no value of a secret. */
 export function readConfig(env: Environment): Config {
@@ -93,6 +105,7 @@ export function readConfig(env: Environment): Config {
     geo: { country: optional('GEO_COUNTRY_DB'), asn: optional('GEO_ASN_DB'), cdnRanges: optional('CDN_RANGES_FILE') },
     dns: { servers: list(optional('DNS_SERVERS')), timeoutMs: number('DNS_TIMEOUT_MS', 2000, [100, 30_000]) },
     cdnToHome: text('CDN_TO_HOME', 'false') === 'true',
+    retentionDays: number('RETENTION_DAYS', 365, [1, 36_500]),
     logLevel: text('LOG_LEVEL', 'info') as Config['logLevel'],
   }
   findMistakes(config, env, mistakes)

@@ -143,6 +143,53 @@ interface ClientOptions {
   password: string
 }
 
+const audit = program.command('audit').description('the audit log, and erasing')
+audit
+  .command('erase')
+  .description('destroy key, texts and what opens the entries of a closed item, or of a report with its items; the entries stay')
+  .option('--item <id>', 'the item')
+  .option('--report <id>', 'the report')
+  .requiredOption('--basis <code>', 'legal basis: retention, not_needed, data_subject, court_order, authority_order or unlawful')
+  .option('--reason-file <file>', 'the paper that orders it: its digest goes into the log, nothing else of it')
+  .action(async (options: { item?: string; report?: string; basis: string; reasonFile?: string }) => {
+    const { eraseByOperator } = await import('#commands/audit-erase.ts')
+    say(await eraseByOperator(env, options))
+  })
+audit
+  .command('hold')
+  .description('forbid to erase an item, or a report with its items')
+  .option('--item <id>', 'the item')
+  .option('--report <id>', 'the report')
+  .option('--until <day>', 'its end, as 2027-01-31; without it, until it is released')
+  .requiredOption('--basis <code>', 'legal basis: police_request, court_order, authority_order or legal_claim')
+  .action(async (options: { item?: string; report?: string; basis: string; until?: string }) => {
+    const { holdByOperator } = await import('#commands/audit-erase.ts')
+    say(await holdByOperator(env, options))
+  })
+audit
+  .command('release-hold')
+  .description('end a hold')
+  .argument('<hold>', 'its id, as `audit hold` and `audit holds` print it')
+  .action(async (hold: string) => {
+    const { releaseByOperator } = await import('#commands/audit-erase.ts')
+    say(await releaseByOperator(env, hold))
+  })
+audit
+  .command('holds')
+  .description('list the holds, those that are over too')
+  .action(async () => {
+    const { describeHolds } = await import('#commands/audit-erase.ts')
+    say(await describeHolds(env))
+  })
+audit
+  .command('replay-erasures')
+  .description('do again what this database does not know as erased or held; the node does it at every start')
+  .option('--dry-run', 'only say what would be done', false)
+  .action(async (options: { dryRun: boolean }) => {
+    const { replayByOperator } = await import('#commands/audit-erase.ts')
+    say(await replayByOperator(env, options))
+  })
+
 program
   .command('evidence')
   .description('print the evidence of one message as JSON; with --check verify evidence from a file, offline')

@@ -1,13 +1,13 @@
 // The wiring of one node: makes every part once, in order, and stops them in the opposite order.
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { openCdnList } from '#clients/cdn-ranges.ts'
+import { type OpenCdnList, openCdnList } from '#clients/cdn-ranges.ts'
 import { ageInDays, type GeoDatabase, openGeoDatabase } from '#clients/geo-database.ts'
 import { createPeerClient, type PeerClient } from '#clients/peer-client.ts'
 import { createResolver } from '#clients/resolver.ts'
-import type { Config } from '#config.ts'
+import { type Config, nameSetting } from '#config.ts'
 import { memberOfCertificate } from '#crypto/certificates.ts'
 import { deriveKeys, readMasterKey } from '#crypto/sealed-text.ts'
+import { makeFolder } from '#crypto/secret-file.ts'
 import type { HeldDirectory } from '#domain/held-directory.ts'
 import { CrosslineError } from '#errors.ts'
 import { createMetrics } from '#http/metrics.ts'
@@ -18,14 +18,16 @@ import type { StepContext } from '#steps/context.ts'
 import type { DirectoryKeeper } from '#steps/directory-keeper.ts'
 import { createRecent } from '#steps/recent.ts'
 import { recordMigrations } from '#steps/record-migrations.ts'
+import { replayErasures } from '#steps/replay-erasures.ts'
 import { createSealing } from '#steps/sealing.ts'
 import { createTurns } from '#steps/turns.ts'
 import { addAuditPartitions } from '#storage/audit-store.ts'
 import { type Database, openDatabase } from '#storage/database.ts'
 import { type EmbeddedServer, ensureDatabase, startEmbeddedServer } from '#storage/embedded-server.ts'
+import { openErasureJournal } from '#storage/erasure-journal.ts'
 import { prepareDatabase } from '#storage/prepare-database.ts'
 import { startWorkers, type Workers } from '#workers/workers.ts'
-import { applyDirectory, openDirectory } from './node-directory.ts'
+import { applyDirectory, checkFirstDirectory, openDirectory } from './node-directory.ts'
 import { type Identity, openIdentity, stampIdentity, watchIdentity } from './node-identity.ts'
 import { bindSteps } from './node-steps.ts'
 
@@ -80,27 +82,26 @@ interface Assembly {
 async function assemble(assembly: Assembly): Promise<Node> {
   const { config, log, now, peerWaitMs, stops, stop } = assembly
   warnOfOldNode(log)
-  const keys = await openKeys(config, log)
+  // All files first: a wrong one must show before anything is made or migrated.
   const stamp = await stampIdentity(config)
   const identity = await openIdentity(config)
+  requireOwnCertificate(config.member, identity)
+  const geo = await openGeo(config, { log, now })
+  stops.push(() => geo.close())
+  const cdn = await openCdn(config, log)
+  stops.push(() => cdn.close())
+  const keys = await openKeys(config, log)
   const db = await openStorage(assembly, keys.servicePassword)
   let onDirectory: (held: HeldDirectory, before: HeldDirectory | undefined) => void = () => {}
   const keeper = await openDirectory(config, { db, now, log, onChange: (held, before) => onDirectory(held, before) })
   requireMembership(config.member, keeper)
   checkIdentity(config.member, { identity, keeper, log })
-  const geo = await openGeo(config, { log, now })
-  const cdn = await openCdnList({
-    path: config.geo.cdnRanges,
-    onProblem: (problem) => log.error({ err: problem }, 'the CDN list could not be reloaded: the old one stays'),
-  })
   const resolver = createResolver({
     ...(config.dns.servers ? { servers: config.dns.servers } : {}),
     timeoutMs: config.dns.timeoutMs,
   })
   const peers = createPeerClient(() => identity.tls, peerWaitMs === undefined ? {} : { maxWaitMs: peerWaitMs })
   stops.push(
-    () => geo.close(),
-    () => cdn.close(),
     () => resolver.close(),
     () => peers.close(),
   )
@@ -132,13 +133,15 @@ async function assemble(assembly: Assembly): Promise<Node> {
       lines: createRecent(64 * mebibyte, (line) => line.length),
     },
     turns: { proofs: createTurns({ maxWaiting: 32 }), batches: createTurns({ maxWaiting: 3 }) },
-    policy: { cdnToHome: config.cdnToHome },
+    erasures: openErasureJournal({ folder: join(config.dataDir, 'audit'), key: keys.erasures }),
+    policy: { cdnToHome: config.cdnToHome, retentionDays: config.retentionDays },
     now,
     log,
     wake: (what) => workers?.wake(what),
     directoryHint: ({ member }) => workers?.askForDirectory(member),
   }
   await recordMigrations(ctx)
+  await replayAtStart(ctx)
   const metrics = createMetrics()
   const steps = bindSteps(ctx, keeper)
   const server = buildServer({ steps, log, tls: identity.tls, metrics, now })
@@ -177,6 +180,15 @@ async function assemble(assembly: Assembly): Promise<Node> {
   return { address, health: addressOf(health.server.address(), config.health), stop }
 }
 
+/** Before anybody can ask: a database that was restored from an older copy still holds what was erased since. */
+async function replayAtStart(ctx: StepContext): Promise<void> {
+  const { erased, holds, held, added } = await replayErasures(ctx)
+  if (erased + holds > 0)
+    ctx.log.error({ step: 'replay', erased, holds }, 'this database did not know of everything that was erased or held: done again')
+  if (held > 0) ctx.log.error({ step: 'replay', held }, 'something that was to be erased is under a legal hold and stays')
+  if (added > 0) ctx.log.error({ step: 'replay', added }, 'the journal of erasures had lost lines: they were added from the database')
+}
+
 async function listening(setting: string, listen: Promise<unknown>): Promise<void> {
   await listen.catch((cause: { code?: string }) => {
     if (cause.code === 'EADDRINUSE')
@@ -200,16 +212,18 @@ function warnOfOldNode(log: Logger): void {
 
 async function openKeys(config: Config, log: Logger) {
   // Not 0700: under root the embedded server runs as another user, who must be able to pass through. What is secret in it is 0600 itself.
-  await mkdir(config.dataDir, { recursive: true, mode: 0o711 }).catch((cause: unknown) => {
+  await makeFolder(config.dataDir, 0o711).catch((cause: unknown) => {
     throw new CrosslineError('invalid_config', { detail: 'DATA_DIR cannot be made or written to.', cause })
   })
-  const { key, created } = await readMasterKey(config.masterKey)
+  const setting = config.masterKey === join(config.dataDir, 'master.key') ? 'DATA_DIR' : 'MASTER_KEY'
+  const { key, created } = await nameSetting(setting, readMasterKey(config.masterKey))
   if (created) log.warn({ step: 'start' }, 'a master key was made: back it up now, what it seals is lost without it')
   return deriveKeys(key)
 }
 
 async function openStorage({ config, log, stops }: Assembly, servicePassword: string): Promise<Database> {
   const url = config.databaseUrl ?? (await openEmbedded(config, { log, stops }))
+  await checkFirstDirectory(config, url)
   const { serviceUrl, migrated } = await prepareDatabase({ url, folder: migrationsFolder, servicePassword, log })
   if (migrated.length > 0) log.info({ step: 'migrate', migrations: migrated }, 'database migrated')
   const db = openDatabase({ url: serviceUrl, applicationName: `crossline ${config.member}`, maxConnections: 16, log })
@@ -224,14 +238,17 @@ async function openEmbedded(config: Config, { log, stops }: Pick<Assembly, 'log'
   return ensureDatabase(server.adminUrl, `crossline_${config.member.replaceAll('-', '_')}`)
 }
 
-/** Another member's certificate is refused at once; one that the directory does not list yet is told loudly: a rotation may be under way. */
+/** Another member's certificate would be refused by every peer, so it is refused here. */
+function requireOwnCertificate(self: string, { certificate }: Identity): void {
+  if (memberOfCertificate(certificate) === self) return
+  throw new CrosslineError('invalid_config', { detail: 'TLS_CERT is not a certificate of MEMBER_ID.' })
+}
+
+/** An identity that the directory does not list yet is told loudly: a rotation may be under way. */
 function checkIdentity(
   self: string,
   { identity, keeper, log }: { identity: Identity; keeper: DirectoryKeeper; log: Logger },
 ): void {
-  if (memberOfCertificate(identity.certificate) !== self) {
-    throw new CrosslineError('invalid_config', { detail: 'TLS_CERT is not a certificate of MEMBER_ID.' })
-  }
   const directory = keeper.current()
   const isListed =
     directory.findMember(self)?.certificates.some(({ fingerprint }) => fingerprint === identity.fingerprint) ?? false
@@ -250,16 +267,27 @@ function requireMembership(self: string, keeper: DirectoryKeeper): void {
 }
 
 async function openGeo(config: Config, { log, now }: { log: Logger; now: () => Date }): Promise<GeoDatabase> {
-  const geo = await openGeoDatabase({
+  const opening = openGeoDatabase({
     countryPath: config.geo.country,
     asnPath: config.geo.asn,
     onProblem: (kind, problem) =>
       log.error({ kind, err: problem }, 'a geolocation database could not be reloaded: the old one stays in use'),
     onReload: (kind) => log.info({ kind }, 'geolocation database reloaded'),
   })
+  const geo = await opening.catch((error: CrosslineError) =>
+    nameSetting(error.facts?.kind === 'asn' ? 'GEO_ASN_DB' : 'GEO_COUNTRY_DB', Promise.reject(error)),
+  )
   const ageDays = ageInDays(geo.sources().country.builtAt, now().getTime())
   if (ageDays > 45) log.warn({ step: 'start', ageDays }, 'the geolocation database is old: set GEO_COUNTRY_DB to a current one')
   return geo
+}
+
+async function openCdn(config: Config, log: Logger): Promise<OpenCdnList> {
+  const opening = openCdnList({
+    path: config.geo.cdnRanges,
+    onProblem: (problem) => log.error({ err: problem }, 'the CDN list could not be reloaded: the old one stays'),
+  })
+  return nameSetting('CDN_RANGES_FILE', opening)
 }
 
 /** How long calls under way may go on when the node stops. */

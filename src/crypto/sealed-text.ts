@@ -66,6 +66,8 @@ export interface DerivedKeys {
   urlKey: Buffer
   /** Seals content that has no subject of its own. */
   contentKey: Buffer
+  /** Chains the lines of the journal of erasures. */
+  erasures: Buffer
   /** Password of the service's database role, as text. */
   servicePassword: string
 }
@@ -79,6 +81,7 @@ export function deriveKeys(master: Buffer): DerivedKeys {
     itemRef: derive('item pseudonyms'),
     urlKey: derive('url hashes'),
     contentKey: derive('content'),
+    erasures: derive('journal of erasures'),
     servicePassword: derive('database service password').toString('base64url'),
   }
 }

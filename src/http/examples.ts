@@ -72,6 +72,7 @@ const item: Item = {
   refusalEvidence: null,
   createdAt: storedAt,
   changedAt: '2026-11-02T08:20:32.002Z',
+  erasedAt: null,
 }
 
 const report: Report = {
@@ -86,6 +87,7 @@ const report: Report = {
   memo: 'Second report of this gallery within a week.',
   handling: 'lea',
   createdAt: storedAt,
+  erasedAt: null,
   items: [item],
 }
 

@@ -251,6 +251,7 @@ export const Item = Type.Object(
     refusalEvidence: orNull(HostingEvidence),
     createdAt: timestamp('When this node stored the item.'),
     changedAt: timestamp('When its state last changed on this node.'),
+    erasedAt: orNull(timestamp('When this node erased its URL, hashes, evidence and file numbers; null while it holds them.')),
   },
   { ...closed, $id: 'Item', description: 'One URL to be acted on: the unit of routing, ownership, assessment and action.' },
 )
@@ -261,6 +262,7 @@ export const Report = Type.Object(
     ...ReportFacts.properties,
     accessCredentials: Type.Optional(AccessCredentials),
     createdAt: timestamp('When this node stored the report.'),
+    erasedAt: orNull(timestamp('When this node erased its texts (`reference` then says erased); null while it holds them.')),
     items: Type.Array(Item, { description: 'The items of the report that this node holds, in the order of submission.' }),
   },
   { ...closed, $id: 'Report', description: 'One submission with its items as they stand now.' },

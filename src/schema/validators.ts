@@ -1,8 +1,10 @@
-// Validators of what comes over the federation, compiled once from the same values that make types and OpenAPI.
+// Validators of what comes over the federation or from a file of ours, compiled once from the same values that make types and OpenAPI.
 import { Compile } from 'typebox/compile'
+import { ErasureRecord } from './erasure.ts'
 import { Message, messageBodies } from './message.ts'
 
 const message = Compile(Message)
+const erasureRecord = Compile(ErasureRecord)
 const bodies = new Map(Object.entries(messageBodies).map(([kind, schema]) => [kind, Compile(schema)]))
 
 export function isMessage(value: unknown): value is Message {
@@ -12,4 +14,8 @@ export function isMessage(value: unknown): value is Message {
 /** Whether a body has the form of its kind; undefined for a kind that this node doesn't know. */
 export function isBodyOf(kind: string, body: unknown): boolean | undefined {
   return bodies.get(kind)?.Check(body)
+}
+
+export function isErasureRecord(value: unknown): value is ErasureRecord {
+  return erasureRecord.Check(value)
 }

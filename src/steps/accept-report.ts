@@ -214,7 +214,7 @@ function refuseTaken({ row, items }: PreparedReport, taken: ReadonlyMap<string, 
 
 function showPrepared(self: string, { row, texts, items }: PreparedReport, createdAt: Date): Report {
   return showReport(
-    { ...row, created_at: createdAt },
+    { ...row, created_at: createdAt, erased_at: null },
     texts,
     items.map((item) => showNew(item, self, createdAt)),
   )
@@ -245,5 +245,6 @@ function showNew({ row, content }: PreparedReport['items'][number], self: string
     refusalEvidence: null,
     createdAt: createdAt.toISOString(),
     changedAt: createdAt.toISOString(),
+    erasedAt: null,
   }
 }

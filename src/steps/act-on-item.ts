@@ -166,7 +166,8 @@ async function isKeyUsed(ctx: StepContext, trx: Trx, { itemId, name, input, call
 async function lockItem(ctx: StepContext, trx: Trx, itemId: string) {
   const row = (await lockItemRows(trx, [itemId])).get(itemId)
   const wrapped = (await findWrappedKeys(trx, [itemId])).get(itemId)
-  if (!row || !wrapped) throw new CrosslineError('not_found')
+  if (!row) throw new CrosslineError('not_found')
+  if (!wrapped) throw new CrosslineError('erased')
   const key = openSubjectKey(ctx, itemId, wrapped)
   const content = await trx.selectFrom('item_content').select('owner_reference').where('item_id', '=', itemId).executeTakeFirst()
   const reference = content?.owner_reference ? (openJson(key, 'reference', content.owner_reference) as string) : null

@@ -11,6 +11,7 @@ import type { DirectoryAge } from '#domain/directory-rules.ts'
 import type { HeldDirectory } from '#domain/held-directory.ts'
 import type { Logger } from '#log.ts'
 import type { Database } from '#storage/database.ts'
+import type { ErasureJournal } from '#storage/erasure-journal.ts'
 import type { Recent } from './recent.ts'
 import type { OwnCheckpoint, Sealing } from './sealing.ts'
 import type { ItemContent } from './texts.ts'
@@ -50,7 +51,10 @@ export interface StepContext {
   recent: { keys: Recent<Buffer>; contents: Recent<ItemContent>; lines: Recent<Buffer> }
   /** What one peer asks of the database comes one after the other: its proofs, and its batches. */
   turns: { proofs: Turns; batches: Turns }
-  policy: { cdnToHome: boolean }
+  /** What was erased and held, as it stands outside the database. */
+  erasures: ErasureJournal
+  /** `retentionDays`: how long texts are kept after an item is closed. */
+  policy: { cdnToHome: boolean; retentionDays: number }
   now(): Date
   log: Logger
   wake(what: Wake): void

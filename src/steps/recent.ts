@@ -4,6 +4,8 @@
 export interface Recent<T> {
   get(id: string): T | undefined
   set(id: string, value: T): void
+  /** Forgets everything: something was erased. */
+  clear(): void
 }
 
 /** Keeps the newest values up to `maxWeight` in all; a value's weight is 1 unless `weigh` says otherwise. */
@@ -27,6 +29,10 @@ export function createRecent<T>(maxWeight: number, weigh: (value: T) => number =
         if (weight <= maxWeight) return
         drop(oldest, first)
       }
+    },
+    clear: () => {
+      held.clear()
+      weight = 0
     },
   }
 }

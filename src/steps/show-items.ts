@@ -59,6 +59,7 @@ function showItem(ctx: StepContext, row: Parts['items'][number]): Omit<Item, 'as
     refusalEvidence: refusal?.evidence ?? null,
     createdAt: row.created_at.toISOString(),
     changedAt: row.changed_at.toISOString(),
+    erasedAt: row.erased_at?.toISOString() ?? null,
   }
 }
 
@@ -97,6 +98,7 @@ export function showReport(
     ...rest,
     ...(accessCredentials ? { accessCredentials } : {}),
     createdAt: row.created_at.toISOString(),
+    erasedAt: row.erased_at?.toISOString() ?? null,
     items,
   }
 }

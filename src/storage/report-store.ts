@@ -7,7 +7,7 @@ export type ReportRow = Selectable<ReportTable>
 export type Db = Kysely<Tables>
 export type Trx = Transaction<Tables>
 
-export type NewReport = Omit<ReportRow, 'created_at'>
+export type NewReport = Omit<ReportRow, 'created_at' | 'erased_at'>
 
 /** The wrapped key of a report, an item or a query. */
 export interface NewSubjectKey {
@@ -54,7 +54,7 @@ export async function findReportRows(db: Db, ids: readonly string[]): Promise<Ma
 
 export type TakenBy = 'report' | 'item' | 'other'
 
-/** What these ids name at this node already; `other` is a subject of the log that is neither report nor item. */
+/** What these ids name at this node already; `other` is a subject of the log that is neither report nor item, or one erased before a restore. */
 export async function findTakenIds(db: Db, ids: readonly string[]): Promise<Map<string, TakenBy>> {
   const wanted = uuidArray(ids)
   const found = await sql<{ id: string; kind: TakenBy }>`
@@ -62,6 +62,7 @@ export async function findTakenIds(db: Db, ids: readonly string[]): Promise<Map<
       select subject as id, 'other' as kind, 1 as place from subject_key where subject = any(${wanted}::uuid[])
       union all select id, 'report', 2 from report where id = any(${wanted}::uuid[])
       union all select id, 'item', 3 from item where id = any(${wanted}::uuid[])
+      union all select subject, 'other', 0 from erased_subject where subject = any(${wanted}::uuid[])
     ) taken order by place`.execute(db)
   return new Map(found.rows.map((row) => [row.id, row.kind]))
 }

@@ -49,7 +49,7 @@ export interface AuditExportTable {
   network_wide: boolean
   countries: string[]
   members: string[]
-  filter: unknown
+  filter: Buffer
   format: string
   state: Generated<string>
   failure: string | null

@@ -3,6 +3,7 @@ import { randomUUIDv7 } from 'node:crypto'
 import type { StepContext, Wake } from '#steps/context.ts'
 import { deliverBatch, findDestinations, keepLease, letGo } from '#steps/deliver-batch.ts'
 import type { DirectoryKeeper } from '#steps/directory-keeper.ts'
+import { eraseExpired, forgetErased } from '#steps/erase-expired.ts'
 import { type DirectoryFiles, mirrorDirectory, watchDirectoryFiles } from '#steps/refresh-directory.ts'
 import { tidyUp } from '#steps/tidy-up.ts'
 import { traceItems } from '#steps/trace-items.ts'
@@ -36,6 +37,7 @@ export function startWorkers(ctx: StepContext, { keeper, files }: { keeper: Dire
     work: followDirectory(ctx, { keeper, files, hints }),
   })
   const tidying = startLoop({ name: 'tidy', intervalMs: 60_000, log: ctx.log, work: async () => tidyUp(ctx) })
+  const erasing = startErasing(ctx)
   return {
     wake: (what) => (what === 'trace' ? tracing : delivering).wake(),
     askForDirectory: (member) => {
@@ -43,9 +45,23 @@ export function startWorkers(ctx: StepContext, { keeper, files }: { keeper: Dire
       following.wake()
     },
     stop: async () => {
-      await Promise.all([tracing, delivering, following, tidying].map((loop) => loop.stop()))
+      await Promise.all([tracing, delivering, following, tidying, erasing].map((loop) => loop.stop()))
     },
   }
+}
+
+/** Retention, and forgetting in memory what any process erased. */
+function startErasing(ctx: StepContext): Loop {
+  let since = new Date(0)
+  return startLoop({
+    name: 'erase',
+    intervalMs: 60_000,
+    log: ctx.log,
+    work: async () => {
+      since = await forgetErased(ctx, since)
+      return eraseExpired(ctx, { days: ctx.policy.retentionDays })
+    },
+  })
 }
 
 /** One conversation per destination at a time; a peer that is slow or down costs the others nothing. */
