@@ -1,8 +1,9 @@
 // How a node comes to its directory at start, whom it trusts for it, and what changes at once when another is held.
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Config } from '#config.ts'
+import { type Config, nameSetting } from '#config.ts'
 import { digest } from '#crypto/digests.ts'
+import { verifyDirectory, verifyFirstRoot } from '#crypto/directory-documents.ts'
 import { createSecretFile } from '#crypto/secret-file.ts'
 import type { HeldDirectory } from '#domain/held-directory.ts'
 import { CrosslineError } from '#errors.ts'
@@ -11,6 +12,7 @@ import { findPlace } from '#steps/call-peer.ts'
 import type { StepContext } from '#steps/context.ts'
 import { type DirectoryKeeper, type KeeperParts, openDirectoryKeeper } from '#steps/directory-keeper.ts'
 import { readDirectoryFiles } from '#steps/refresh-directory.ts'
+import { hasDirectory } from '#storage/directory-store.ts'
 import { clearPeerTimers } from '#storage/peer-store.ts'
 
 type DirectoryConfig = Pick<Config, 'dataDir' | 'directory'>
@@ -19,13 +21,40 @@ export type KeeperNeeds = Omit<KeeperParts, 'pins'>
 /** What the database and the operator's files give together. Files that can't be used stop the start only where nothing is held. */
 export async function openDirectory(config: DirectoryConfig, needs: KeeperNeeds): Promise<DirectoryKeeper> {
   const pins = await findTrustedRoots(config)
-  const keeper = await openDirectoryKeeper({ ...needs, pins })
+  const keeper = await nameSetting('ROOT_FINGERPRINT', openDirectoryKeeper({ ...needs, pins }))
   await readDirectoryFiles(keeper, config.directory).catch((error: unknown) => {
     if (!isHeld(keeper)) throw error
     needs.log.error({ step: 'directory', err: error }, 'the directory files can not be used: what was held before counts')
   })
   if (config.directory.pins.length === 0 && keeper.rootNumber() > 0) await keepAnchor(config, pins)
   return keeper
+}
+
+/**
+ * Where no directory was ever held the operator's files must give one that lists this member, or the start ends before anything is migrated.
+ * Later their files may be absent or broken: what is held counts.
+ */
+export async function checkFirstDirectory(config: DirectoryConfig & Pick<Config, 'member'>, url: string): Promise<void> {
+  if (await hasDirectory(url)) return
+  const { root, directory } = config.directory
+  const pins = await findTrustedRoots(config)
+  const { document } = await nameSetting(
+    'ROOT_FILE',
+    readFirst(root).then((bytes) => verifyFirstRoot(bytes, pins)),
+  )
+  const first = await nameSetting(
+    'DIRECTORY_FILE',
+    readFirst(directory).then((bytes) => verifyDirectory(bytes, document)),
+  )
+  if (!first.document.members.some(({ id }) => id === config.member))
+    throw new CrosslineError('invalid_config', { detail: 'MEMBER_ID is no member of the network of DIRECTORY_FILE.' })
+}
+
+async function readFirst(path: string | undefined): Promise<Buffer> {
+  if (path === undefined) throw new CrosslineError('invalid_config', { detail: 'It is needed at the first start.' })
+  return readFile(path).catch((cause: unknown) => {
+    throw new CrosslineError('broken_file', { detail: 'It names a file that cannot be read.', cause })
+  })
 }
 
 /** What the database holds, verified from the trusted root on; the operator's files are not looked at and nothing is written. */

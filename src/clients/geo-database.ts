@@ -3,7 +3,7 @@
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import type { Reader, Response } from 'maxmind'
-import type { CrosslineError } from '#errors.ts'
+import { CrosslineError } from '#errors.ts'
 import { openMmdb } from './mmdb-check.ts'
 import { openReloadedFile, type ReloadOutcome } from './reloaded-file.ts'
 
@@ -56,7 +56,7 @@ export function ageInDays(builtAt: string, nowMs: number): number {
   return Math.floor((nowMs - Date.parse(builtAt)) / 86_400_000)
 }
 
-/** Throws `broken_file` if a database can't be used to begin with. */
+/** Throws `broken_file` if a database can't be used to begin with; `facts.kind` says which. */
 export async function openGeoDatabase(options: GeoDatabaseOptions = {}): Promise<GeoDatabase> {
   const embedded = options.countryPath === undefined
   const country = await openOne(options, 'country', options.countryPath ?? findEmbeddedDatabase())
@@ -99,6 +99,8 @@ function openOne({ onProblem, onReload, pollMs, settleMs }: GeoDatabaseOptions, 
     onReload: () => onReload?.(kind),
     pollMs,
     settleMs,
+  }).catch((error: CrosslineError) => {
+    throw new CrosslineError(error.code, { detail: error.message, facts: { ...error.facts, kind }, cause: error })
   })
 }
 

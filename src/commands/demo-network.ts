@@ -2,9 +2,10 @@
 // nodes as processes of their own. Promise: what was started is stopped, in the opposite order, however the demo ends short of a kill -9;
 // after a kill -9 the next start stops what was left.
 import { X509Certificate } from 'node:crypto'
-import { access, mkdir, readFile } from 'node:fs/promises'
+import { access, readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { fingerprintOf } from '#crypto/certificates.ts'
+import { makeFolder } from '#crypto/secret-file.ts'
 import { CrosslineError } from '#errors.ts'
 import { registerClient } from '#steps/register-client.ts'
 import { ensureDatabase, startEmbeddedServer } from '#storage/embedded-server.ts'
@@ -99,7 +100,7 @@ async function requireTestData(): Promise<void> {
 async function openFolder({ data, stops }: DemoStart): Promise<string> {
   const folder = resolve(data)
   // Others may pass through, not look: the database server runs as another user when this one is root.
-  await mkdir(folder, { recursive: true, mode: 0o711 }).catch((cause: unknown) => {
+  await makeFolder(folder, 0o711).catch((cause: unknown) => {
     throw new CrosslineError('demo_failed', { detail: 'The data folder cannot be made: name a writable one with --data.', cause })
   })
   const lock = tryExclusive(join(folder, 'demo.lock'))

@@ -1,6 +1,7 @@
 // Writes files that must not be there yet, all of them or none: what a person has is never replaced.
-import { mkdir, open, unlink } from 'node:fs/promises'
+import { open, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { makeFolder } from '#crypto/secret-file.ts'
 import { CrosslineError } from '#errors.ts'
 
 export interface NewFile {
@@ -22,9 +23,13 @@ export async function writeNew(files: readonly NewFile[]): Promise<() => Promise
   return undo
 }
 
+async function openNew(path: string, mode: number) {
+  await makeFolder(dirname(path), 0o777)
+  return open(path, 'wx', mode)
+}
+
 async function writeOne({ path, content, mode }: NewFile, made: string[]): Promise<void> {
-  await mkdir(dirname(path), { recursive: true })
-  const file = await open(path, 'wx', mode).catch((cause: NodeJS.ErrnoException) => {
+  const file = await openNew(path, mode).catch((cause: NodeJS.ErrnoException) => {
     const detail =
       cause.code === 'EEXIST'
         ? `${path} is there already and stays as it is: choose another --name or --out.`

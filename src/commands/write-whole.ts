@@ -1,11 +1,12 @@
 // Writes a file so that a reader sees the old one or the new one, never half of it.
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, rename, unlink } from 'node:fs/promises'
+import { open, rename, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { makeFolder } from '#crypto/secret-file.ts'
 
 /** Replaces or makes the file, durably, with exactly this mode; its folder is made for the owner alone. */
 export async function writeWhole(path: string, content: string | Uint8Array, mode: number): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  await makeFolder(dirname(path), 0o700)
   const draft = `${path}.${randomBytes(8).toString('hex')}.new`
   try {
     const file = await open(draft, 'wx', mode)

@@ -1,7 +1,7 @@
 // Secrets come from files only. A file that others may read is refused, and a new one appears whole, for its owner alone, or not at all.
 
 import { randomBytes } from 'node:crypto'
-import { link, lstat, mkdir, open, unlink } from 'node:fs/promises'
+import { link, lstat, mkdir, open, stat, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { CrosslineError } from '#errors.ts'
 
@@ -27,9 +27,7 @@ export async function readSecretFile(path: string): Promise<string> {
 export async function createSecretFile(path: string, text: string): Promise<boolean> {
   // A secret that is there may lie on a read-only mount: nothing is written then.
   if (await isThere(path)) return false
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch((cause) =>
-    refuse(`The folder of ${path} cannot be made`, cause),
-  )
+  await makeFolder(dirname(path), 0o700).catch((cause) => refuse(`The folder of ${path} cannot be made`, cause))
   const draft = `${path}.${randomBytes(8).toString('hex')}.new`
   await writeDurably(draft, text)
   try {
@@ -42,6 +40,23 @@ export async function createSecretFile(path: string, text: string): Promise<bool
     await unlink(draft)
     await syncFolder(dirname(path))
   }
+}
+
+/** Makes a folder and those above it, unless they are there. Node's own `recursive` never comes back where nothing can be made, as in /proc. */
+export async function makeFolder(path: string, mode: number): Promise<void> {
+  if (await isFolder(path)) return
+  if (dirname(path) !== path) await makeFolder(dirname(path), mode)
+  await mkdir(path, { mode }).catch(async (cause: unknown) => {
+    // Another call may have been quicker.
+    if (!(await isFolder(path))) throw cause
+  })
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  )
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -44,7 +44,7 @@ function explain(code: string): string {
   if (code === '3D000') return 'The database named in DATABASE_URL does not exist.'
   if (code === '42501') return 'The login of DATABASE_URL may not connect to this database.'
   if (code === '53300') return 'The database has no connection left.'
-  return `The database can't be reached (${code}).`
+  return `The database can't be reached (${code}): check DATABASE_URL, and that its server runs.`
 }
 
 /** Parses a database address; throws invalid_config without repeating it. */

@@ -1,6 +1,7 @@
 // Keeps roots and directories exactly as they were served, and the evidence of contradictions. No document is ever changed or removed:
 // whoever decides what may follow (domain/directory-rules.ts) decided before.
 import type { Kysely } from 'kysely'
+import { codeOf, withClient } from './admin-client.ts'
 import type { Tables } from './tables.ts'
 
 export type DocumentKind = 'root' | 'directory'
@@ -12,6 +13,21 @@ export interface StoredDocument {
   bytes: Buffer
   /** The root that a directory was verified under; null for a root. */
   rootNumber: number | null
+}
+
+/** Whether a directory was ever kept here. For a database that may not have been migrated yet, seen by a login that may have few rights. */
+export async function hasDirectory(url: string): Promise<boolean> {
+  const ask = "select from crossline.directory_document where kind = 'directory' limit 1"
+  return withClient(url, async (client) => {
+    try {
+      return (await client.query(ask)).rowCount === 1
+    } catch (error) {
+      // No such schema or table yet. Without the right to look (42501) it is for a later step to find out.
+      if (['3F000', '42P01'].includes(codeOf(error))) return false
+      if (codeOf(error) === '42501') return true
+      throw error
+    }
+  })
 }
 
 /** The highest root or directory that is held. */

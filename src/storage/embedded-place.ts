@@ -24,9 +24,7 @@ const pointerName = 'placed-aside'
 /** Makes the data folder if it is missing and gives its real path. Throws invalid_config when it can't be used. */
 export function openDataFolder(dataDir: string): string {
   try {
-    const made = mkdirSync(dataDir, { recursive: true, mode: 0o711 })
-    // Whatever the umask: another user must be able to pass through, though not to look around.
-    if (made !== undefined) chmodSync(dataDir, 0o711)
+    makeFolder(dataDir)
     const path = realpathSync(dataDir)
     refuseStranger(path)
     return path
@@ -34,6 +32,24 @@ export function openDataFolder(dataDir: string): string {
     if (error instanceof CrosslineError) throw error
     throw new CrosslineError('invalid_config', { detail: `The data folder ${dataDir} can't be made or opened.`, cause: error })
   }
+}
+
+// Not `recursive`: where nothing can be made, as in /proc, Node never comes back from it.
+function makeFolder(path: string): void {
+  if (isFolder(path)) return
+  if (dirname(path) !== path) makeFolder(dirname(path))
+  try {
+    mkdirSync(path)
+    // Whatever the umask: another user must be able to pass through, though not to look around.
+    chmodSync(path, 0o711)
+  } catch (error) {
+    // Another process may have been quicker.
+    if (!isFolder(path)) throw error
+  }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
 }
 
 /** Where the locks of a data folder lie: in it, unless its path is longer than SQLite can take (512 bytes). */
