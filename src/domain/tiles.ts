@@ -148,14 +148,6 @@ export function tilesFor(nodes: readonly TreeNode[], size: number): Tile[] {
   return [...tiles.values()]
 }
 
-/** Every tile of the tree of `size`, level by level: all that exist, the partial ones at their width. */
-export function* allTiles(size: number): Generator<Tile> {
-  for (let level = 0; level <= maxTileLevel; level++) {
-    const hashes = hashesAt(level, size)
-    for (let index = 0; index * tileWidth < hashes; index++) yield sizedTile({ level, index }, size)
-  }
-}
-
 /** The tiles at the right edge that are not full: what grows first. At most one of each level. */
 export function edgeTiles(size: number): Tile[] {
   const tiles: Tile[] = []
