@@ -18,6 +18,8 @@ export interface Config {
   tls: { certificate: string; key: string; authorities: string }
   signingKey: string
   auditKey: string
+  /** File of the witness policy; undefined: it follows from the directory. */
+  auditPolicy: string | undefined
   masterKey: string
   directory: { root: string | undefined; directory: string | undefined; pins: string[] }
   geo: { country: string | undefined; asn: string | undefined; cdnRanges: string | undefined }
@@ -45,6 +47,8 @@ export const variables = {
   TLS_CA: 'authorities whose certificates may connect, PEM (required)',
   SIGN_KEY: 'P-256 signing key, PKCS#8 PEM, mode 0600 (required)',
   AUDIT_KEY: 'Ed25519 key that signs checkpoints of the audit log, PKCS#8 PEM, mode 0600 (required)',
+  AUDIT_POLICY:
+    'which witnesses must cosign the audit log, a C2SP tlog-policy file; default: the majority of the other active members',
   MASTER_KEY: 'file of the master key that seals texts at rest; default DATA_DIR/master.key, made if absent',
   ROOT_FILE: 'root.json of the network (required at the first start)',
   ROOT_FINGERPRINT:
@@ -96,6 +100,7 @@ export function readConfig(env: Environment): Config {
     tls: { certificate: text('TLS_CERT'), key: text('TLS_KEY'), authorities: text('TLS_CA') },
     signingKey: text('SIGN_KEY'),
     auditKey: text('AUDIT_KEY'),
+    auditPolicy: optional('AUDIT_POLICY'),
     masterKey: text('MASTER_KEY', join(dataDir, 'master.key')),
     directory: {
       root: optional('ROOT_FILE'),

@@ -13,6 +13,7 @@ import { findReadiness } from '#steps/find-readiness.ts'
 import { findStatus } from '#steps/find-status.ts'
 import { findReceipt, receiveBatch } from '#steps/receive-batch.ts'
 import { findItems, getItem, getReport } from '#steps/show-items.ts'
+import { findOwnCheckpoint, witnessCheckpoint } from '#steps/witness-checkpoint.ts'
 import { findClientRow } from '#storage/client-store.ts'
 import { isTransient } from '#storage/database.ts'
 
@@ -55,6 +56,8 @@ function bindAll(ctx: StepContext, keeper: DirectoryKeeper): Steps {
     checkBody,
     receiveBatch: (call, body) => receiveBatch(ctx, call, body),
     findReceipt: (call, batchId) => findReceipt(ctx, call, batchId),
+    witnessCheckpoint: (call, body) => witnessCheckpoint(ctx, call, body),
+    findOwnCheckpoint: () => findOwnCheckpoint(ctx),
     answerPing: (call, input) => answerPing(ctx, call, input),
     stateCapabilities: (member) => stateCapabilities(ctx, member),
     findDirectory: (version) => findDirectory(ctx, version),

@@ -1,4 +1,5 @@
 // The wiring of one node: makes every part once, in order, and stops them in the opposite order.
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type OpenCdnList, openCdnList } from '#clients/cdn-ranges.ts'
 import { ageInDays, type GeoDatabase, openGeoDatabase } from '#clients/geo-database.ts'
@@ -9,11 +10,13 @@ import { memberOfCertificate } from '#crypto/certificates.ts'
 import { deriveKeys, readMasterKey } from '#crypto/sealed-text.ts'
 import { makeFolder } from '#crypto/secret-file.ts'
 import type { HeldDirectory } from '#domain/held-directory.ts'
+import { parsePolicy } from '#domain/tlog-policy.ts'
 import { CrosslineError } from '#errors.ts'
 import { createMetrics } from '#http/metrics.ts'
 import { buildOperationsServer } from '#http/operations-server.ts'
 import { buildServer } from '#http/server.ts'
 import { createLogger, type Logger } from '#log.ts'
+import { namesOfWitnesses } from '#steps/audit-policy.ts'
 import type { StepContext } from '#steps/context.ts'
 import type { DirectoryKeeper } from '#steps/directory-keeper.ts'
 import { createRecent } from '#steps/recent.ts'
@@ -21,6 +24,7 @@ import { recordMigrations } from '#steps/record-migrations.ts'
 import { replayErasures } from '#steps/replay-erasures.ts'
 import { createSealing } from '#steps/sealing.ts'
 import { createTurns } from '#steps/turns.ts'
+import { createWitnessBoard } from '#steps/witness-board.ts'
 import { addAuditPartitions } from '#storage/audit-store.ts'
 import { type Database, openDatabase } from '#storage/database.ts'
 import { type EmbeddedServer, ensureDatabase, startEmbeddedServer } from '#storage/embedded-server.ts'
@@ -44,6 +48,8 @@ export interface NodeOverrides {
   log?: Logger
   /** Most that one call to a peer may take, milliseconds. */
   peerWaitMs?: number
+  /** How often peers are asked to cosign the audit log, milliseconds. */
+  witnessRoundMs?: number
 }
 
 const migrationsFolder = join(import.meta.dirname, '..', 'migrations')
@@ -52,7 +58,7 @@ const minNodeVersion = [26, 12, 1]
 
 /** Starts a node. On any failure what was started is stopped again, in the opposite order. */
 export async function startNode(config: Config, overrides: NodeOverrides = {}): Promise<Node> {
-  const { now = () => new Date(), log = createLogger({ level: config.logLevel }), peerWaitMs } = overrides
+  const { now = () => new Date(), log = createLogger({ level: config.logLevel }), peerWaitMs, witnessRoundMs } = overrides
   const stops: (() => Promise<unknown> | unknown)[] = []
   // Each part is stopped whatever became of the others: a database that is gone must not keep the listener up.
   const stop = async () => {
@@ -63,7 +69,7 @@ export async function startNode(config: Config, overrides: NodeOverrides = {}): 
     }
   }
   try {
-    return await assemble({ config, log, now, peerWaitMs, stops, stop })
+    return await assemble({ config, log, now, peerWaitMs, witnessRoundMs, stops, stop })
   } catch (error) {
     await stop()
     throw error
@@ -75,16 +81,18 @@ interface Assembly {
   log: Logger
   now: () => Date
   peerWaitMs: number | undefined
+  witnessRoundMs: number | undefined
   stops: (() => Promise<unknown> | unknown)[]
   stop: () => Promise<void>
 }
 
 async function assemble(assembly: Assembly): Promise<Node> {
-  const { config, log, now, peerWaitMs, stops, stop } = assembly
+  const { config, log, now, peerWaitMs, witnessRoundMs, stops, stop } = assembly
   warnOfOldNode(log)
   // All files first: a wrong one must show before anything is made or migrated.
   const stamp = await stampIdentity(config)
   const identity = await openIdentity(config)
+  const auditPolicy = await readAuditPolicy(config)
   requireOwnCertificate(config.member, identity)
   const geo = await openGeo(config, { log, now })
   stops.push(() => geo.close())
@@ -108,6 +116,7 @@ async function assemble(assembly: Assembly): Promise<Node> {
 
   let workers: Workers | undefined
   const sealing = createSealing()
+  const witnessBoard = createWitnessBoard()
   const ctx: StepContext = {
     self: config.member,
     get homeCountries() {
@@ -119,6 +128,10 @@ async function assemble(assembly: Assembly): Promise<Node> {
     auditKey: () => ({ ...identity.auditKey, key: identity.auditKey.privateKey }),
     sealing,
     checkpoint: () => sealing.checkpoint,
+    auditPolicy,
+    witnessBoard,
+    witnessed: witnessBoard.witnessed,
+    witnesses: () => namesOfWitnesses(ctx),
     auditFolder: join(config.dataDir, 'audit'),
     certificateFingerprint: () => identity.fingerprint,
     directory: keeper.current,
@@ -132,7 +145,11 @@ async function assemble(assembly: Assembly): Promise<Node> {
       contents: createRecent(32 * mebibyte, ({ url = '' }) => url.length + 500),
       lines: createRecent(64 * mebibyte, (line) => line.length),
     },
-    turns: { proofs: createTurns({ maxWaiting: 32 }), batches: createTurns({ maxWaiting: 3 }) },
+    turns: {
+      proofs: createTurns({ maxWaiting: 32 }),
+      batches: createTurns({ maxWaiting: 3 }),
+      checkpoints: createTurns({ maxWaiting: 3 }),
+    },
     erasures: openErasureJournal({ folder: join(config.dataDir, 'audit'), key: keys.erasures }),
     policy: { cdnToHome: config.cdnToHome, retentionDays: config.retentionDays },
     now,
@@ -168,7 +185,7 @@ async function assemble(assembly: Assembly): Promise<Node> {
       listenTextResolver: () => 'listening for health checks',
     }),
   )
-  const running = startWorkers(ctx, { keeper, files: config.directory })
+  const running = startWorkers(ctx, { keeper, files: config.directory, witnessRoundMs })
   workers = running
   stops.push(() => stopWorkers(running, peers))
   stops.push(watchIdentity(config, { identity, stamp, server, peers, log }))
@@ -184,9 +201,13 @@ async function assemble(assembly: Assembly): Promise<Node> {
 async function replayAtStart(ctx: StepContext): Promise<void> {
   const { erased, holds, held, added } = await replayErasures(ctx)
   if (erased + holds > 0)
-    ctx.log.error({ step: 'replay', erased, holds }, 'this database did not know of everything that was erased or held: done again')
+    ctx.log.error(
+      { step: 'replay', erased, holds },
+      'this database did not know of everything that was erased or held: done again',
+    )
   if (held > 0) ctx.log.error({ step: 'replay', held }, 'something that was to be erased is under a legal hold and stays')
-  if (added > 0) ctx.log.error({ step: 'replay', added }, 'the journal of erasures had lost lines: they were added from the database')
+  if (added > 0)
+    ctx.log.error({ step: 'replay', added }, 'the journal of erasures had lost lines: they were added from the database')
 }
 
 async function listening(setting: string, listen: Promise<unknown>): Promise<void> {
@@ -288,6 +309,16 @@ async function openCdn(config: Config, log: Logger): Promise<OpenCdnList> {
     onProblem: (problem) => log.error({ err: problem }, 'the CDN list could not be reloaded: the old one stays'),
   })
   return nameSetting('CDN_RANGES_FILE', opening)
+}
+
+/** Read once: who changes it starts the node again. Throws `invalid_config`. */
+async function readAuditPolicy({ auditPolicy }: Config): Promise<string | undefined> {
+  if (auditPolicy === undefined) return undefined
+  const text = await readFile(auditPolicy, 'utf8').catch((cause: unknown) => {
+    throw new CrosslineError('invalid_config', { detail: 'AUDIT_POLICY names a file that cannot be read.', cause })
+  })
+  await nameSetting('AUDIT_POLICY', Promise.resolve(text).then(parsePolicy))
+  return text
 }
 
 /** How long calls under way may go on when the node stops. */

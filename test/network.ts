@@ -91,6 +91,8 @@ export interface NetworkOptions {
   now?: () => Date
   /** Most that a call to a peer may take. */
   peerWaitMs?: number
+  /** How often peers are asked to cosign; without it never, so that nothing stands in the logs that a test did not do. */
+  witnessRoundMs?: number
   env?: Record<string, string>
 }
 
@@ -212,8 +214,8 @@ async function prepareMember(t: Teardown, { id, countries }: Member, place: Plac
       return node
     },
     start: async () => {
-      const { now, peerWaitMs } = options
-      node = await startNode(config, { log, ...(now ? { now } : {}), ...(peerWaitMs ? { peerWaitMs } : {}) })
+      const { now, peerWaitMs, witnessRoundMs = 3_600_000 } = options
+      node = await startNode(config, { log, ...(now ? { now } : {}), ...(peerWaitMs ? { peerWaitMs } : {}), witnessRoundMs })
     },
     stop,
     call: async (role, method, path, body, headers = {}) => {

@@ -103,6 +103,7 @@ const component = (name: string) => ({ $ref: `#/components/schemas/${name}` })
 function complete(document: Json): Json {
   for (const path of Object.values(document['paths'] ?? {})) for (const operation of Object.values(path)) addExamples(operation)
   describeBatch(document)
+  describeWitness(document)
   describeSigned(document)
   return sortedNames(document)
 }
@@ -142,6 +143,16 @@ function describeBatch(document: Json): void {
       content: { 'application/x-ndjson': { schema: lines } },
     } as never
   }
+}
+
+function describeWitness(document: Json): void {
+  const operation = document['paths']?.['/federation/v1/witness']?.['post']
+  if (operation === undefined) return
+  operation['requestBody'] = {
+    required: true,
+    description: '`old <size>`, at most 63 lines of consistency proof, an empty line, the signed note.',
+    content: { 'text/plain': { schema: { type: 'string', maxLength: 65_536 } } },
+  } as never
 }
 
 function describeSigned(document: Json): void {

@@ -15,6 +15,7 @@ import type {
 } from '#schema/report.ts'
 import type { Status } from '#schema/status.ts'
 import type { AdmittedCall, ApiClient, Caller } from '#steps/context.ts'
+import type { WitnessAnswer } from '#steps/witness-checkpoint.ts'
 
 /** A federation call before anything about it is believed. */
 export interface FederationCall {
@@ -67,6 +68,10 @@ export interface Steps {
   checkBody(call: AdmittedCall, body: Buffer): void
   receiveBatch(call: AdmittedCall, body: { bytes: Buffer; gzip: boolean }): Promise<{ receipt: string }>
   findReceipt(call: AdmittedCall, batchId: string): Promise<{ receipt: string }>
+  /** C2SP add-checkpoint of a peer. Throws `malformed_request`, `unknown_log`, `unsigned_checkpoint`, `broken_proof`. */
+  witnessCheckpoint(call: AdmittedCall, body: Buffer): Promise<WitnessAnswer>
+  /** Our newest checkpoint as a signed note. Throws `not_found` before the first. */
+  findOwnCheckpoint(): Promise<string>
   answerPing(call: AdmittedCall, input: PingInput): Promise<{ pong: string }>
   stateCapabilities(member: string): Promise<{ capabilities: string }>
   /** The signed bytes as published; without a version the current one. Throws `not_found`. */

@@ -24,10 +24,14 @@ export interface OutboundCall {
   timeoutMs?: number
   /** A proof that was signed and kept before; made here otherwise. */
   proof?: string
+  /** Statuses beside 200 that are no refusal here: their bodies are the answer. Nothing about them is signed. */
+  alsoAnswers?: readonly number[]
 }
 
+type AnswerHeaders = Record<string, string | string[] | undefined>
+
 export type CallResult =
-  | { kind: 'answered'; body: Buffer; proof: string }
+  | { kind: 'answered'; status: number; headers: AnswerHeaders; body: Buffer; proof: string }
   /** A signed refusal: it holds for the destination. */
   | { kind: 'refused'; status: number; code: string; retryAfterS: number | undefined }
   /** The network, or an unsigned error: it changes nothing but the timer. */
@@ -54,8 +58,9 @@ export async function callPeer(ctx: CallingContext, call: OutboundCall): Promise
     maxBytes: maxAnswerBytes,
   })
   if (answer.kind === 'unreachable') return answer
-  if (answer.status === 200) return { kind: 'answered', body: answer.body, proof }
-  return readRefusal(ctx, { peer: peer.id, status: answer.status, headers: answer.headers, proof })
+  const { status, headers, body } = answer
+  if (status === 200 || call.alsoAnswers?.includes(status)) return { kind: 'answered', status, headers, body, proof }
+  return readRefusal(ctx, { peer: peer.id, status, headers, proof })
 }
 
 /** The proof of a call, fresh: a jti is used once. `batch` is there on /batches only. */
@@ -87,7 +92,7 @@ export function findPlace({ endpoints, certificates }: Member): PeerPlace | unde
 interface Refusal {
   peer: string
   status: number
-  headers: Record<string, string | string[] | undefined>
+  headers: AnswerHeaders
   proof: string
 }
 

@@ -16,6 +16,7 @@ import type { Recent } from './recent.ts'
 import type { OwnCheckpoint, Sealing } from './sealing.ts'
 import type { ItemContent } from './texts.ts'
 import type { Turns } from './turns.ts'
+import type { WitnessBoard } from './witness-board.ts'
 
 /** What woke up: the worker that waits for it looks at once instead of at its next poll. */
 export type Wake = 'trace' | 'deliver' | 'seal'
@@ -33,6 +34,14 @@ export interface StepContext {
   auditKey(): { key: KeyObject } & Pick<AuditKey, 'kid' | 'publicJwk'>
   /** The last checkpoint of our own log that this process knows to be committed; null before the first. */
   checkpoint(): OwnCheckpoint | null
+  /** The operator's witness policy (C2SP tlog-policy); undefined: the majority of the other active members. */
+  auditPolicy: string | undefined
+  /** What this process knows of its witnesses. */
+  witnessBoard: WitnessBoard
+  /** k of n witnesses have cosigned our checkpoint of this size: the newest with a quorum, or before the first the newest at all. */
+  witnessed(): { k: number; n: number; size: number }
+  /** Names under which the witnesses of our policy cosign. */
+  witnesses(): readonly string[]
   /** What this process knows of the sealing of the log. */
   sealing: Sealing
   /** Folder outside the database for what the database must not be able to take back. */
@@ -49,8 +58,8 @@ export interface StepContext {
   peers: PeerClient
   /** Shortcuts to what was just at hand: items' keys and contents, own lines. */
   recent: { keys: Recent<Buffer>; contents: Recent<ItemContent>; lines: Recent<Buffer> }
-  /** What one peer asks of the database comes one after the other: its proofs, and its batches. */
-  turns: { proofs: Turns; batches: Turns }
+  /** What one peer asks of the database comes one after the other: its proofs, its batches, its checkpoints. */
+  turns: { proofs: Turns; batches: Turns; checkpoints: Turns }
   /** What was erased and held, as it stands outside the database. */
   erasures: ErasureJournal
   /** `retentionDays`: how long texts are kept after an item is closed. */

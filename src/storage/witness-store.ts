@@ -32,7 +32,7 @@ export async function recordPeerLog(
   await trx.updateTable('peer_log').set({ size, root, note, checked_at: checkedAt }).where('origin', '=', origin).execute()
 }
 
-export interface NewEvidence {
+export interface Evidence {
   /** fork: another root at the same size; rollback: less than before; broken_proof: the proof between the two failed. */
   kind: 'fork' | 'rollback' | 'broken_proof'
   member: string
@@ -45,7 +45,7 @@ export interface NewEvidence {
 const maxEvidence = 1000
 
 /** Keeps two notes for ever. The same again gives the id it has; undefined when there is more of this log than anybody will read. */
-export async function recordEvidence(db: Db, evidence: NewEvidence): Promise<number | undefined> {
+export async function recordEvidence(db: Db, evidence: Evidence): Promise<number | undefined> {
   const { kind, member, origin, firstNote, secondNote } = evidence
   const digest = hash('sha256', JSON.stringify([kind, member, origin, firstNote, secondNote]), 'buffer')
   await sql`insert into audit_evidence (kind, member, origin, first_note, second_note, digest)

@@ -8,6 +8,7 @@ import { type DirectoryFiles, mirrorDirectory, watchDirectoryFiles } from '#step
 import { tidyUp } from '#steps/tidy-up.ts'
 import { traceItems } from '#steps/trace-items.ts'
 import { type Loop, startLoop } from './loop.ts'
+import { startWitnessing, witnessRoundMs } from './witnessing.ts'
 
 export interface Workers {
   wake(what: Wake): void
@@ -21,7 +22,17 @@ const batchLimit = 1000
 /** A call may take longer than the lease, which is short so that a killed process delays nobody. */
 const leaseRenewalMs = 3000
 
-export function startWorkers(ctx: StepContext, { keeper, files }: { keeper: DirectoryKeeper; files: DirectoryFiles }): Workers {
+export interface WorkerParts {
+  keeper: DirectoryKeeper
+  files: DirectoryFiles
+  /** How often peers are asked to cosign the log. */
+  witnessRoundMs?: number | undefined
+}
+
+export function startWorkers(
+  ctx: StepContext,
+  { keeper, files, witnessRoundMs: roundMs = witnessRoundMs }: WorkerParts,
+): Workers {
   const hints = new Set<string>()
   const tracing = startLoop({
     name: 'trace',
@@ -38,6 +49,7 @@ export function startWorkers(ctx: StepContext, { keeper, files }: { keeper: Dire
   })
   const tidying = startLoop({ name: 'tidy', intervalMs: 60_000, log: ctx.log, work: async () => tidyUp(ctx) })
   const erasing = startErasing(ctx)
+  const witnessing = startWitnessing(ctx, { roundMs })
   return {
     wake: (what) => (what === 'trace' ? tracing : delivering).wake(),
     askForDirectory: (member) => {
@@ -45,7 +57,7 @@ export function startWorkers(ctx: StepContext, { keeper, files }: { keeper: Dire
       following.wake()
     },
     stop: async () => {
-      await Promise.all([tracing, delivering, following, tidying, erasing].map((loop) => loop.stop()))
+      await Promise.all([tracing, delivering, following, tidying, erasing, witnessing].map((loop) => loop.stop()))
     },
   }
 }

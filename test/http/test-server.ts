@@ -121,6 +121,8 @@ function memorySteps(seen: Seen, clients: Map<string, ApiClient>): Steps {
       if (call.proof === 'other-bytes') throw new CrosslineError('digest_mismatch')
     },
     receiveBatch: async () => ({ receipt: 'a.b.c' }),
+    witnessCheckpoint: async () => ({ kind: 'conflict', size: 7, held: 'a note' }),
+    findOwnCheckpoint: async () => 'a note',
     findReceipt: async () => {
       throw new CrosslineError('not_found')
     },

@@ -8,6 +8,7 @@ import { inPlace, refTo } from '#http/shared-schemas.ts'
 import type { Steps } from '#http/steps-table.ts'
 import { BatchPath, DirectoryPath, RootPath, SignedDocument } from '#schema/calls.ts'
 import { CapabilitiesAnswer, PingAnswer, PingInput, ReceiptAnswer } from '#schema/receipt.ts'
+import { addWitnessRoutes } from './witness.ts'
 
 interface Parts {
   steps: Steps
@@ -27,6 +28,7 @@ export async function addFederationRoutes(app: App, parts: Parts): Promise<void>
   addCapabilities(app, parts)
   await app.register(async (scope: App) => addBatches(scope, parts))
   await app.register(async (scope: App) => addSmallCalls(scope, parts))
+  await app.register(async (scope: App) => addWitnessRoutes(scope, parts))
 }
 
 function addCapabilities(app: App, { steps }: Parts): void {
