@@ -55,8 +55,10 @@ node
   .action(async () => {
     const { startNode } = await import('#node.ts')
     const running = await startNode(readConfig(env))
-    await untilStopped()
-    await running.stop()
+    const cause = await Promise.race([untilStopped().then(() => 'asked'), running.broken.then(() => 'broken')])
+    const outcome = await running.stop()
+    // What still hangs would keep the process up.
+    if (cause === 'broken' || outcome === 'cut_off') process.exit(1)
   })
 
 program

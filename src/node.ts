@@ -39,7 +39,10 @@ export interface Node {
   /** Where the mutual-TLS listener answers, and the health listener. */
   address: { host: string; port: number }
   health: { host: string; port: number }
-  stop(): Promise<void>
+  /** Resolves when the node can't go on and should be stopped: its embedded database was killed. */
+  broken: Promise<void>
+  /** Stops every part, whatever became of the others. `cut_off`: something still hangs after 15 seconds, and the process should just end. */
+  stop(): Promise<'stopped' | 'cut_off'>
 }
 
 /** What a test may put in place of the real thing. */
@@ -61,13 +64,14 @@ export async function startNode(config: Config, overrides: NodeOverrides = {}): 
   const { now = () => new Date(), log = createLogger({ level: config.logLevel }), peerWaitMs, witnessRoundMs } = overrides
   const stops: (() => Promise<unknown> | unknown)[] = []
   // Each part is stopped whatever became of the others: a database that is gone must not keep the listener up.
-  const stop = async () => {
+  const stopAll = async () => {
     for (const each of stops.splice(0).reverse()) {
       await Promise.resolve()
         .then(each)
         .catch((error: unknown) => log.error({ err: error }, 'a part of the node did not stop cleanly'))
     }
   }
+  const stop = () => stopInTime(stopAll, log)
   try {
     return await assemble({ config, log, now, peerWaitMs, witnessRoundMs, stops, stop })
   } catch (error) {
@@ -83,7 +87,23 @@ interface Assembly {
   peerWaitMs: number | undefined
   witnessRoundMs: number | undefined
   stops: (() => Promise<unknown> | unknown)[]
-  stop: () => Promise<void>
+  stop: Node['stop']
+}
+
+/** More than every part may take that works as it should. */
+const stopMs = 15_000
+
+/** A database that takes queries and never answers, or nobody's address, must not keep a node from ending. */
+async function stopInTime(stopAll: () => Promise<void>, log: Logger): Promise<'stopped' | 'cut_off'> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<'cut_off'>((resolve) => {
+    timer = setTimeout(() => resolve('cut_off'), stopMs)
+  })
+  const outcome = await Promise.race([stopAll().then(() => 'stopped' as const), late])
+  clearTimeout(timer)
+  if (outcome === 'stopped') log.info({ step: 'stop' }, 'node stopped')
+  else log.error({ step: 'stop' }, 'the node could not be stopped in order and ends as it is: nothing committed is lost')
+  return outcome
 }
 
 async function assemble(assembly: Assembly): Promise<Node> {
@@ -99,7 +119,7 @@ async function assemble(assembly: Assembly): Promise<Node> {
   const cdn = await openCdn(config, log)
   stops.push(() => cdn.close())
   const keys = await openKeys(config, log)
-  const db = await openStorage(assembly, keys.servicePassword)
+  const { db, broken } = await openStorage(assembly, keys.servicePassword)
   let onDirectory: (held: HeldDirectory, before: HeldDirectory | undefined) => void = () => {}
   const keeper = await openDirectory(config, { db, now, log, onChange: (held, before) => onDirectory(held, before) })
   requireMembership(config.member, keeper)
@@ -194,7 +214,7 @@ async function assemble(assembly: Assembly): Promise<Node> {
     { step: 'start', member: config.member, port: address.port, version: keeper.current().version, countries: ctx.homeCountries },
     'node ready',
   )
-  return { address, health: addressOf(health.server.address(), config.health), stop }
+  return { address, health: addressOf(health.server.address(), config.health), broken, stop }
 }
 
 /** Before anybody can ask: a database that was restored from an older copy still holds what was erased since. */
@@ -242,21 +262,38 @@ async function openKeys(config: Config, log: Logger) {
   return deriveKeys(key)
 }
 
-async function openStorage({ config, log, stops }: Assembly, servicePassword: string): Promise<Database> {
-  const url = config.databaseUrl ?? (await openEmbedded(config, { log, stops }))
+interface Storage extends Pick<Node, 'broken'> {
+  db: Database
+}
+
+async function openStorage({ config, log, stops }: Assembly, servicePassword: string): Promise<Storage> {
+  const { url, broken } =
+    config.databaseUrl === undefined
+      ? await openEmbedded(config, { log, stops })
+      : { url: config.databaseUrl, broken: new Promise<void>(() => {}) }
   await checkFirstDirectory(config, url)
   const { serviceUrl, migrated } = await prepareDatabase({ url, folder: migrationsFolder, servicePassword, log })
   if (migrated.length > 0) log.info({ step: 'migrate', migrations: migrated }, 'database migrated')
   const db = openDatabase({ url: serviceUrl, applicationName: `crossline ${config.member}`, maxConnections: 16, log })
   stops.push(() => db.close())
   await addAuditPartitions(db, 3)
-  return db
+  return { db, broken }
 }
 
-async function openEmbedded(config: Config, { log, stops }: Pick<Assembly, 'log' | 'stops'>): Promise<string> {
+async function openEmbedded(
+  config: Config,
+  { log, stops }: Pick<Assembly, 'log' | 'stops'>,
+): Promise<{ url: string; broken: Promise<void> }> {
   const server: EmbeddedServer = await startEmbeddedServer({ dataDir: join(config.dataDir, 'postgres'), log })
   stops.push(() => server.stop())
-  return ensureDatabase(server.adminUrl, `crossline_${config.member.replaceAll('-', '_')}`)
+  // Not started again from here: it may come back on another port only, and what supervises the node starts both in order.
+  const broken = server.gone.then(() =>
+    log.fatal(
+      { step: 'database' },
+      'the embedded database was killed: the node ends with 1, and its next start brings both back',
+    ),
+  )
+  return { url: await ensureDatabase(server.adminUrl, `crossline_${config.member.replaceAll('-', '_')}`), broken }
 }
 
 /** Another member's certificate would be refused by every peer, so it is refused here. */

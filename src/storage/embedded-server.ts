@@ -18,6 +18,7 @@ import {
   startFailure,
   startPostmaster,
   stopPostmaster,
+  watchPostmaster,
 } from './postmaster.ts'
 import { type ProcessLock, tryExclusive, tryShared, waitExclusive } from './process-lock.ts'
 import { type StorageLog, silentLog } from './storage-log.ts'
@@ -31,6 +32,8 @@ export interface EmbeddedServer {
   startedHere: boolean
   /** Where the files are: the data folder, or the place aside that it points to. */
   directory: string
+  /** Resolves when the server has gone although nobody let go of it: it was killed. */
+  gone: Promise<void>
   /** Lets go; the last process to let go shuts the server down and waits for its end. May be called twice. */
   stop(): Promise<void>
 }
@@ -91,13 +94,22 @@ interface Running {
 
 function describe({ locks, place, postmaster, password, using, startedHere }: Running): EmbeddedServer {
   let stopping: Promise<void> | undefined
+  let endWatch: () => void = () => {}
+  const gone = new Promise<void>((resolve) => {
+    endWatch = watchPostmaster(postmaster.pid, resolve)
+  })
   return {
     adminUrl: adminUrlOf(postmaster.port, password),
     port: postmaster.port,
     pid: postmaster.pid,
     startedHere,
     directory: place.directory,
-    stop: () => (stopping ??= letGo({ locks, place, password, using })),
+    gone,
+    stop: () => {
+      endWatch()
+      stopping ??= letGo({ locks, place, password, using })
+      return stopping
+    },
   }
 }
 

@@ -18,6 +18,7 @@ export interface Postmaster {
 const startTimeoutMs = 60_000
 const recoveryTimeoutMs = 15 * 60_000 // replaying the log after a crash may take minutes, and says so
 const refusalTimeoutMs = 5_000 // a wrong password stays wrong; but it may be another server's port that ours is about to give up
+const watchEveryMs = 1_000
 const rotateLogBytes = 10 * 1024 * 1024
 
 /** The superuser's address on a port. */
@@ -205,6 +206,17 @@ function disownPidFile(place: Place): void {
   const [, ...rest] = readFileSync(file, 'utf8').split('\n')
   const noProcess = 2 ** 31 - 1
   writeFileSync(file, [noProcess, ...rest].join('\n'))
+}
+
+/** Calls back once, when a postmaster that should be running is gone. The function that it gives ends the watch. */
+export function watchPostmaster(pid: number, onGone: () => void): () => void {
+  const timer = setInterval(() => {
+    if (isAlive(pid)) return
+    clearInterval(timer)
+    onGone()
+  }, watchEveryMs)
+  timer.unref()
+  return () => clearInterval(timer)
 }
 
 function isAlive(pid: number): boolean {
