@@ -11,6 +11,7 @@ import { examineDirectory } from './doctor-directory.ts'
 import { collect, days, type Finding, ok, warning } from './doctor-findings.ts'
 import { examineIdentity, examineMembership } from './doctor-identity.ts'
 import { examinePeers } from './doctor-peers.ts'
+import { examineWitnesses } from './doctor-witnesses.ts'
 
 export interface Examination {
   /** For a person, or JSON. */
@@ -28,6 +29,7 @@ const remedies = {
   geolocation: 'Set GEO_COUNTRY_DB and GEO_ASN_DB to sound MMDB files.',
   peers: 'Look at the network of this machine.',
   outbox: 'Look at the database.',
+  witnesses: 'Look at the database.',
 }
 
 /** Throws `invalid_config` when the settings themselves are not usable; everything else that is wrong is a finding. */
@@ -65,6 +67,8 @@ async function examineAll(config: Config, env: Environment, now: () => Date): Pr
     const network = identity && directory && { identity, directory, now }
     if (network) await look('peers', () => examineNetwork(config, network))
     if (db) await look('outbox', () => examineQueues(db, now()))
+    const held = directory
+    if (db && held) await look('witnesses', () => examineWitnesses(db, { self: config.member, directory: held, now: now() }))
     return findings
   } finally {
     await database.close()

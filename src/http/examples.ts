@@ -115,8 +115,22 @@ const status: Status = {
     },
   ],
   items: [{ state: 'delivered', count: 1 }],
+  witnesses: {
+    witnessed: 1,
+    of: 1,
+    quorumSize: 4090,
+    quorumAgeS: 6,
+    evidence: 0,
+    peers: [{ member: 'borealis', size: 4090, cosignedAt: '2026-11-02T08:15:30.000Z', failures: 0, lastError: null }],
+  },
   quarantined: 0,
   quarantine: [],
+  audit: {
+    checkpoint: { origin: 'aurora/audit/2026', size: 4711, root: 'Zm9yIGFuIGV4YW1wbGUsIG5vdCBhIHJlYWwgcm9vdC4' },
+    pending: 0,
+    oldestPendingS: 0,
+    halted: null,
+  },
   securityEvents: [{ code: 'unknown_client', count: 2 }],
 }
 

@@ -62,6 +62,14 @@ function createGauges(registers: Registry[]) {
     quarantined: gauge('messages_quarantined', 'Rejected messages that wait for a person.'),
     directoryVersion: gauge('directory_version', 'Version of the directory held.'),
     directoryExpires: gauge('directory_expires_seconds', 'When the directory expires, seconds since 1970.'),
+    auditSize: gauge('audit_sealed_entries', 'Entries in the last checkpoint of the log of this year.'),
+    auditPending: gauge('audit_pending_entries', 'Entries that wait to be sealed.'),
+    auditOldest: gauge('audit_oldest_pending_seconds', 'How long the oldest of them has waited.'),
+    auditHalted: gauge('audit_halted', '1 while sealing has halted: an operator must look.'),
+    auditWitnessed: gauge('audit_witnessed', 'Witnesses of the last checkpoint with a quorum.'),
+    auditQuorumSize: gauge('audit_quorum_size', 'Size of the last checkpoint that enough witnesses have cosigned.'),
+    auditQuorumAge: gauge('audit_quorum_age_seconds', 'Seconds since then; -1 before the first.'),
+    auditEvidence: gauge('audit_evidence', 'Pairs of signed notes that contradict each other.'),
     securityEvents: gauge('security_events_24h', 'Refusals and alarms of the last 24 hours.', ['code']),
   }
 }
@@ -76,7 +84,20 @@ function setGauges(gauges: ReturnType<typeof createGauges>, status: Status): voi
     gauges.held.set({ peer: member }, state === 'held' ? 1 : 0)
   }
   for (const { code, count } of status.securityEvents) gauges.securityEvents.set({ code }, count)
+  const { checkpoint, pending, oldestPendingS, halted } = status.audit
+  gauges.auditSize.set(checkpoint?.size ?? 0)
+  gauges.auditPending.set(pending)
+  gauges.auditOldest.set(oldestPendingS)
+  gauges.auditHalted.set(halted ? 1 : 0)
+  setWitnesses(gauges, status.witnesses)
   gauges.quarantined.set(status.quarantined)
   gauges.directoryVersion.set(status.directory.version)
   gauges.directoryExpires.set(Date.parse(status.directory.expires) / 1000)
+}
+
+function setWitnesses(gauges: ReturnType<typeof createGauges>, witnesses: Status['witnesses']): void {
+  gauges.auditWitnessed.set(witnesses.witnessed)
+  gauges.auditQuorumSize.set(witnesses.quorumSize ?? 0)
+  gauges.auditQuorumAge.set(witnesses.quorumAgeS ?? -1)
+  gauges.auditEvidence.set(witnesses.evidence)
 }

@@ -40,6 +40,31 @@ const QuarantinedMessage = Type.Object(
   { ...closed, description: 'A message that waits for a person.' },
 )
 
+const PeerAsWitness = Type.Object(
+  {
+    member: memberId('The peer that cosigns our checkpoints.'),
+    size: count('Size of our log as it cosigned it last; 0 before the first time.'),
+    cosignedAt: orNull(timestamp('When it did; null before the first time.')),
+    failures: count('Failures in a row.'),
+    lastError: orNull(
+      Type.String({ pattern: '^[a-z0-9_]{2,40}$', description: 'Code of the last failure; null since the last success.' }),
+    ),
+  },
+  { ...closed, description: 'One peer as a witness of our log.' },
+)
+
+const WitnessStatus = Type.Object(
+  {
+    witnessed: count('Witnesses that have cosigned the last checkpoint with a quorum.'),
+    of: count('Witnesses that the policy counts.'),
+    quorumSize: orNull(count('Size of the last checkpoint that enough witnesses have cosigned; null before the first.')),
+    quorumAgeS: orNull(count('Seconds since it had enough: for what came later only this node speaks. Null before the first.')),
+    evidence: count('Pairs of signed notes that contradict each other, kept for ever. Anything but 0 wants a person.'),
+    peers: Type.Array(PeerAsWitness, { description: 'Every other active member with an audit key, by id.' }),
+  },
+  { ...closed, description: 'How the audit log is witnessed by peers.' },
+)
+
 export const Status = Type.Object(
   {
     member: memberId('The member that runs this node.'),
@@ -60,8 +85,35 @@ export const Status = Type.Object(
       ),
       { description: 'Items by state; a state without items is absent.' },
     ),
+    witnesses: WitnessStatus,
     quarantined: count('Messages that a peer rejected and a person has not yet looked at.'),
     quarantine: Type.Array(QuarantinedMessage, { maxItems: 100, description: 'The newest of them, at most 100.' }),
+    audit: Type.Object(
+      {
+        checkpoint: orNull(
+          Type.Object(
+            {
+              origin: Type.String({ maxLength: 80, description: 'The log: <member id>/audit/<year>.' }),
+              size: count('Entries in it.'),
+              root: sha256Digest('Its root.'),
+            },
+            { ...closed, description: 'The last checkpoint that is signed and committed; null before the first.' },
+          ),
+        ),
+        pending: count('Entries that wait to be sealed; more than 100,000 are not counted.'),
+        oldestPendingS: count('Seconds that the oldest of them has waited.'),
+        halted: orNull(
+          Type.Object(
+            { why: code('What contradicts what.'), since: timestamp('Since when.') },
+            {
+              ...closed,
+              description: 'Sealing has stopped until an operator looks: `crossline audit resume`; null while it runs.',
+            },
+          ),
+        ),
+      },
+      { ...closed, description: 'How the sealing of the audit log does.' },
+    ),
     securityEvents: Type.Array(
       Type.Object(
         { code: code('Code of the refusal or alarm.'), count: count('How often.') },

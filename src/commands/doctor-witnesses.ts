@@ -1,0 +1,50 @@
+// The doctor's look at the witnesses of the audit log: who has not cosigned for a minute, and whether anything contradicts.
+import type { HeldDirectory } from '#domain/held-directory.ts'
+import { witnessName } from '#domain/network-policy.ts'
+import { findWitnesses } from '#steps/audit-policy.ts'
+import type { Database } from '#storage/database.ts'
+import { findLatestCheckpoint } from '#storage/tree-store.ts'
+import { countEvidence, findLastCosignatures } from '#storage/witness-store.ts'
+import { type Finding, failed, ok, warning } from './doctor-findings.ts'
+
+const check = 'witnesses'
+/** A round comes every ten seconds: six are missed. */
+const lateMs = 60_000
+
+export async function examineWitnesses(
+  db: Database,
+  { self, directory, now }: { self: string; directory: HeldDirectory; now: Date },
+): Promise<Finding[]> {
+  const [own, last, evidence] = await Promise.all([findLatestCheckpoint(db), findLastCosignatures(db), countEvidence(db)])
+  const members = findWitnesses({ self, directory: () => directory }).map(({ id }) => id)
+  const findings: Finding[] = evidence === 0 ? [] : [contradiction(evidence)]
+  if (!own)
+    return [...findings, warning(check, 'The audit log has no checkpoint yet.', 'Start the node; it seals within a second.')]
+  if (members.length === 0)
+    return [
+      ...findings,
+      warning(check, 'No other member could cosign the audit log.', 'Until one joins, only this node speaks for it.'),
+    ]
+  const late = members.filter((member) => {
+    const cosigned = last.find(({ witness }) => witness === witnessName(member))
+    const isWhole = cosigned?.year === own.year && cosigned.size === own.size
+    return !isWhole && now.getTime() - (cosigned?.cosignedAt.getTime() ?? 0) > lateMs
+  })
+  if (late.length === 0)
+    return [...findings, ok(check, `All ${members.length} peers have cosigned the audit log within a minute.`)]
+  return [...findings, ...late.map(isLate)]
+}
+
+const isLate = (member: string): Finding =>
+  warning(
+    check,
+    `${member} has not cosigned the audit log for more than a minute.`,
+    'GET /operations/v1/status says why. If the reason is clock_skew, let both machines take their time from NTP.',
+  )
+
+const contradiction = (count: number): Finding =>
+  failed(
+    check,
+    `${count} pairs of signed notes contradict each other.`,
+    'A log was taken back or forked: look into crossline.audit_evidence, and call the network office.',
+  )
