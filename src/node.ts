@@ -19,6 +19,7 @@ import { createLogger, type Logger } from '#log.ts'
 import { namesOfWitnesses } from '#steps/audit-policy.ts'
 import type { StepContext } from '#steps/context.ts'
 import type { DirectoryKeeper } from '#steps/directory-keeper.ts'
+import { lookAtLog } from '#steps/look-at-sealing.ts'
 import { createRecent } from '#steps/recent.ts'
 import { recordMigrations } from '#steps/record-migrations.ts'
 import { replayErasures } from '#steps/replay-erasures.ts'
@@ -177,6 +178,7 @@ async function assemble(assembly: Assembly): Promise<Node> {
     wake: (what) => workers?.wake(what),
     directoryHint: ({ member }) => workers?.askForDirectory(member),
   }
+  await lookAtLog(ctx)
   await recordMigrations(ctx)
   await replayAtStart(ctx)
   const metrics = createMetrics()

@@ -3,6 +3,7 @@ import type { Environment } from '#config.ts'
 import { CrosslineError } from '#errors.ts'
 import { type RegistryContext, revokeClient } from '#steps/register-client.ts'
 import { findClients } from '#storage/client-store.ts'
+import { findLatestCheckpoint } from '#storage/tree-store.ts'
 import { openServiceDatabase } from './open-database.ts'
 
 /** Opens the node's database for one change of its register. */
@@ -12,7 +13,8 @@ export async function withRegistry<T>(env: Environment, work: (ctx: RegistryCont
     throw new CrosslineError('invalid_config', { detail: 'MEMBER_ID is missing or wrong: the audit log names the member.' })
   const { db, keys, close } = await openServiceDatabase(env)
   try {
-    return await work({ db, keys, self, now: () => new Date() })
+    const latest = (await findLatestCheckpoint(db)) ?? null
+    return await work({ db, keys, self, now: () => new Date(), checkpoint: () => latest })
   } finally {
     await close()
   }

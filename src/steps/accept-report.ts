@@ -12,6 +12,7 @@ import { insertItems, type NewItem } from '#storage/item-store.ts'
 import { findReportRow, findTakenIds, insertReports, type NewReport, type Trx } from '#storage/report-store.ts'
 import { appendAudit } from './append-audit.ts'
 import type { Caller, StepContext } from './context.ts'
+import { refuseUnsealed } from './sealing.ts'
 import { getReport, showReport } from './show-items.ts'
 import { hideIdempotencyKey, makeSubjectKey, type SubjectKey, sealJson } from './subject-keys.ts'
 import type { ItemContent, ReportTexts } from './texts.ts'
@@ -30,6 +31,7 @@ export async function acceptReport(
   input: ReportInput,
   caller: Caller,
 ): Promise<{ report: Report; created: boolean }> {
+  refuseUnsealed(ctx)
   checkTexts(ctx, input)
   const prepared = prepareReport(ctx, input)
   const stored = await inTransactionOrAgain(ctx.db, (trx) => storeOnce(ctx, trx, { prepared, caller }))

@@ -18,7 +18,7 @@ export type Actor =
   | { kind: 'peer'; member: string }
 
 /** What writing an entry needs. */
-export type AuditContext = Pick<StepContext, 'self' | 'keys' | 'now'>
+export type AuditContext = Pick<StepContext, 'self' | 'keys' | 'now' | 'checkpoint'>
 
 export interface NewEntry {
   event: AuditEvent
@@ -35,6 +35,8 @@ export interface NewEntry {
   payload: Record<string, unknown>
   /** Digest of the counterparty's proof or receipt. */
   peer?: string | undefined
+  /** Whose log it belongs to, where that is not the year of the clock. */
+  year?: number
 }
 
 /** Keyed pseudonym of an item, report or query. */
@@ -58,18 +60,18 @@ function knownRefs(keys: StepContext['keys']): Map<string, Buffer> {
   return known
 }
 
-/** Appends entries in the order given. Throws `audit_unavailable` if they can't be written: then nothing of the transaction may stand. */
-export async function appendAudit(ctx: AuditContext, trx: Trx, entries: readonly NewEntry[]): Promise<void> {
-  if (entries.length === 0) return
+/** Appends entries in the order given, and gives their leaf hashes. Throws `audit_unavailable` if they can't be written: then nothing of the transaction may stand. */
+export async function appendAudit(ctx: AuditContext, trx: Trx, entries: readonly NewEntry[]): Promise<Buffer[]> {
+  if (entries.length === 0) return []
   try {
-    await writeEntries(ctx, trx, entries)
+    return await writeEntries(ctx, trx, entries)
   } catch (cause) {
     if (isTransient(cause)) throw cause
     throw new CrosslineError('audit_unavailable', { cause })
   }
 }
 
-async function writeEntries(ctx: AuditContext, trx: Trx, entries: readonly NewEntry[]): Promise<void> {
+async function writeEntries(ctx: AuditContext, trx: Trx, entries: readonly NewEntry[]): Promise<Buffer[]> {
   const refs = new Map(entries.map(chainOf).map((subject) => [subject, subjectRef(ctx, subject)]))
   const held = await lockAuditHeads(trx, [...refs.values()])
   const moved = new Map<string, AuditHead>()
@@ -84,6 +86,7 @@ async function writeEntries(ctx: AuditContext, trx: Trx, entries: readonly NewEn
     rows.push(row)
   }
   await insertAuditRows(trx, rows, { begun, moved })
+  return rows.map(({ leaf }) => leaf)
 }
 
 const chainOf = ({ about, subject }: NewEntry): string => about ?? subject.subject
@@ -92,11 +95,12 @@ function buildRow(ctx: AuditContext, entry: NewEntry, { ref, head }: { ref: Buff
   const at = ctx.now()
   const { event, from, to, country, subject, peer } = entry
   const n = (head?.n ?? 0) + 1
+  const log = `${ctx.self}/audit/${entry.year ?? at.getUTCFullYear()}`
   const actor = withSalt(entry.actor)
   const payload = commitPayload(entry)
   const built = buildEntry(
     {
-      log: `${ctx.self}/audit/${at.getUTCFullYear()}`,
+      log,
       id: randomUUIDv7(),
       event,
       at,
@@ -105,7 +109,7 @@ function buildRow(ctx: AuditContext, entry: NewEntry, { ref, head }: { ref: Buff
       ref,
       n,
       prev: head?.leaf,
-      seen: emptyTree,
+      seen: seenOf(ctx, log),
       peer,
     },
     actor,
@@ -123,6 +127,12 @@ function buildRow(ctx: AuditContext, entry: NewEntry, { ref, head }: { ref: Buff
     subject: subject.subject,
     sealed: sealJson(subject, 'audit', opening(actor, payload)),
   }
+}
+
+/** The last checkpoint of the same log: the entry is not older than that. Of another year's it would say nothing that this tree can show. */
+function seenOf(ctx: AuditContext, log: string): { size: number; root: string } {
+  const last = ctx.checkpoint()
+  return last?.origin === log ? { size: last.size, root: last.root.toString('base64url') } : emptyTree
 }
 
 /** The country decides who may see an entry: what stands in its column is committed to like any other fact. */

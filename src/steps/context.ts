@@ -19,7 +19,7 @@ import type { Turns } from './turns.ts'
 import type { WitnessBoard } from './witness-board.ts'
 
 /** What woke up: the worker that waits for it looks at once instead of at its next poll. */
-export type Wake = 'trace' | 'deliver' | 'seal'
+export type Wake = 'trace' | 'deliver'
 
 export interface StepContext {
   /** This node's member id, and its home countries by the directory. */

@@ -14,6 +14,7 @@ import type { Trx } from '#storage/report-store.ts'
 import type { AdmittedCall, StepContext } from './context.ts'
 import { noteSecurityEvent } from './note-security-event.ts'
 import { type ReadMessage, type RejectedLine, readMessage } from './read-message.ts'
+import { refuseUnsealed } from './sealing.ts'
 import { storeMessages } from './store-messages.ts'
 
 const maxInflatedBytes = 16 * 1024 * 1024
@@ -31,6 +32,7 @@ export async function receiveBatch(
   call: AdmittedCall,
   body: { bytes: Buffer; gzip: boolean },
 ): Promise<{ receipt: string }> {
+  refuseUnsealed(ctx)
   // An honest peer has one batch on its way. A hostile one waits for itself, before its bytes are inflated and a connection is taken.
   return ctx.turns.batches.inTurn(call.member, () => takeBatch(ctx, call, body))
 }
@@ -118,6 +120,7 @@ async function storeBatch(
     throw new CrosslineError('batch_conflict')
   }
   const { exceptions, contradictions } = await storeNew(ctx, trx, { call, received })
+  const own = ctx.checkpoint()
   const receipt = await signReceipt(ctx.signingKey(), {
     iss: ctx.self,
     aud: call.member,
@@ -127,7 +130,7 @@ async function storeBatch(
     proof: call.proofDigest,
     exceptions,
     previous,
-    checkpoint: null,
+    checkpoint: own && { origin: own.origin, size: own.size, root: encodeHash(own.root) },
     now: ctx.now(),
   })
   const { id, root, leaves } = received

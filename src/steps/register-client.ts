@@ -2,10 +2,11 @@
 
 import { type ClientRow, findClientState, insertClient, markClientRevoked } from '#storage/client-store.ts'
 import { inTransaction } from '#storage/database.ts'
-import { findWrappedKeys, insertSubjectKeys, type Trx } from '#storage/report-store.ts'
+import type { Trx } from '#storage/report-store.ts'
 import { type AuditContext, appendAudit } from './append-audit.ts'
 import type { StepContext } from './context.ts'
-import { makeSubjectKey, openSubjectKey, type SubjectKey, stableSubject } from './subject-keys.ts'
+import { findOrMakeKey } from './stable-keys.ts'
+import { stableSubject } from './subject-keys.ts'
 
 export type RegistryContext = AuditContext & Pick<StepContext, 'db'>
 
@@ -38,20 +39,11 @@ async function record(
   await appendAudit(ctx, trx, [
     {
       event,
-      subject: await keyOf(ctx, trx, fingerprint),
+      // One subject for each certificate, so that its revocation follows on its registration in one chain.
+      subject: await findOrMakeKey(ctx, trx, stableSubject(`client ${fingerprint}`)),
       actor: { kind: 'operator' },
       // The name stays out: it may be a person's.
       payload: { client: { fingerprint, role, countries, networkWide } },
     },
   ])
-}
-
-/** One subject for each certificate, so that its revocation follows on its registration in one chain. */
-async function keyOf(ctx: RegistryContext, trx: Trx, fingerprint: string): Promise<SubjectKey> {
-  const subject = stableSubject(`client ${fingerprint}`)
-  const wrapped = (await findWrappedKeys(trx, [subject])).get(subject)
-  if (wrapped) return openSubjectKey(ctx, subject, wrapped)
-  const made = makeSubjectKey(ctx, subject)
-  await insertSubjectKeys(trx, [{ subject, wrapped: made.wrapped }])
-  return made
 }

@@ -46,8 +46,10 @@ export interface Sealing {
   learn(facts: SealingFacts): void
   /** A checkpoint of ours was committed; with `isEmpty` nothing waited behind it. */
   seal(checkpoint: OwnCheckpoint | null, isEmpty: boolean): void
-  /** Stops at once, before the database knows of it. */
+  /** Stops at once, before the database knows of it. Until `recorded` no look at the database starts it again. */
   stop(halt: Halt): void
+  recorded(): void
+  readonly isRecorded: boolean
 }
 
 /** Entries that wait longer are told as an alarm. */
@@ -62,6 +64,7 @@ export function createSealing(clock: () => number = () => performance.now()): Se
   let haltedSince = 0
   let pending = 0
   let oldest = { id: 0, since: 0 }
+  let isRecorded = true
   return {
     get checkpoint() {
       return checkpoint
@@ -81,6 +84,7 @@ export function createSealing(clock: () => number = () => performance.now()): Se
       const since = clock() - (facts.oldest?.ageMs ?? 0)
       const id = facts.oldest?.id ?? 0
       oldest = { id, since: id === oldest.id ? Math.min(oldest.since, since) : since }
+      if (!isRecorded) return
       const stopped = clock() - (facts.halt?.ageMs ?? 0)
       haltedSince = halt === null ? stopped : Math.min(haltedSince, stopped)
       halt = facts.halt
@@ -92,6 +96,13 @@ export function createSealing(clock: () => number = () => performance.now()): Se
     stop: (why) => {
       if (halt === null) haltedSince = clock()
       halt = why
+      isRecorded = false
+    },
+    recorded: () => {
+      isRecorded = true
+    },
+    get isRecorded() {
+      return isRecorded
     },
   }
 }

@@ -5,6 +5,7 @@ import { deliverBatch, findDestinations, keepLease, letGo } from '#steps/deliver
 import type { DirectoryKeeper } from '#steps/directory-keeper.ts'
 import { eraseExpired, forgetErased } from '#steps/erase-expired.ts'
 import { type DirectoryFiles, mirrorDirectory, watchDirectoryFiles } from '#steps/refresh-directory.ts'
+import { createSealer } from '#steps/seal-audit.ts'
 import { tidyUp } from '#steps/tidy-up.ts'
 import { traceItems } from '#steps/trace-items.ts'
 import { type Loop, startLoop } from './loop.ts'
@@ -47,6 +48,8 @@ export function startWorkers(
     log: ctx.log,
     work: followDirectory(ctx, { keeper, files, hints }),
   })
+  const sealer = createSealer(ctx)
+  const sealing = startLoop({ name: 'seal', intervalMs: 100, log: ctx.log, work: () => sealer.seal() })
   const tidying = startLoop({ name: 'tidy', intervalMs: 60_000, log: ctx.log, work: async () => tidyUp(ctx) })
   const erasing = startErasing(ctx)
   const witnessing = startWitnessing(ctx, { roundMs })
@@ -57,7 +60,7 @@ export function startWorkers(
       following.wake()
     },
     stop: async () => {
-      await Promise.all([tracing, delivering, following, tidying, erasing, witnessing].map((loop) => loop.stop()))
+      await Promise.all([tracing, delivering, following, sealing, tidying, erasing, witnessing].map((loop) => loop.stop()))
     },
   }
 }

@@ -18,6 +18,7 @@ t.test('a key that others may read is refused, and taken once they may not', asy
   const config = {
     tls: { certificate: ours.node.certificate, key: ours.node.key, authorities: authorityFiles(folder).certificate },
     signingKey: ours.sign,
+    auditKey: ours.audit,
   }
   const stamp = await stampIdentity(config)
   const identity = await openIdentity(config)

@@ -42,6 +42,7 @@ t.test('forgets Idempotency-Keys after 30 days and refusals after 400', async (t
     db: database,
     now: () => new Date(),
     directoryAge: () => 'fresh',
+    checkpoint: () => null,
   } as unknown as StepContext
   await tidyUp(ctx)
   await withClient(adminUrl, async (client) => {

@@ -1,0 +1,213 @@
+// What the sealer reads and writes, as the database's sealer role: the queue, the trees of the years, their tiles and checkpoints.
+import { type Kysely, sql } from 'kysely'
+import { bigintArray, byteaArray, intArray } from './binary-array.ts'
+import type { Trx } from './report-store.ts'
+import type { Tables } from './tables.ts'
+
+export interface SealingLook {
+  haltedAt: Date | null
+  haltedWhy: string | null
+  haltedMs: number
+  /** At most `mostCounted`. */
+  pending: number
+  oldestId: number | null
+  oldestMs: number
+}
+
+/** A longer queue is not counted to its end. */
+const mostCounted = 100_000
+
+/** How sealing does, by the database's clock. */
+export async function lookAtSealing(db: Kysely<Tables>): Promise<SealingLook> {
+  const found = await sql<SealingLook>`
+    select halted_at as "haltedAt", halted_why as "haltedWhy", ${ageMs(sql`halted_at`)} as "haltedMs", pending,
+      oldest.id as "oldestId", ${ageMs(sql`oldest.recorded_at`)} as "oldestMs"
+    from audit_state
+      cross join (select count(*)::int as pending from (select from audit_pending limit ${mostCounted}) q) counted
+      left join (select id, recorded_at from audit_pending order by id limit 1) oldest on true`.execute(db)
+  const look = found.rows[0]
+  if (!look) throw new Error('audit_state has lost its row')
+  return look
+}
+
+const ageMs = (since: ReturnType<typeof sql>) =>
+  sql`coalesce(greatest(0, extract(epoch from clock_timestamp() - ${since}) * 1000), 0)::float8`
+
+/** Whether anything waits to be sealed. */
+export async function hasPending(db: Kysely<Tables>): Promise<boolean> {
+  const found = await sql<{ is: boolean }>`select exists (select from audit_pending) as is`.execute(db)
+  return found.rows[0]?.is === true
+}
+
+/**
+ * Becomes the one sealer until the transaction ends; undefined when another is. What follows runs as the sealer role, and the commit
+ * waits for the disk.
+ */
+export async function lockSealing(trx: Trx): Promise<{ haltedWhy: string | null } | undefined> {
+  await actAsSealer(trx)
+  await sql`set local synchronous_commit = on`.execute(trx)
+  const found = await sql<{ haltedWhy: string | null }>`
+    select halted_why as "haltedWhy" from audit_state where id = 1 for update skip locked`.execute(trx)
+  return found.rows[0]
+}
+
+/** The same, but waits for its turn: for an operator, and for a halt. */
+export async function awaitSealing(trx: Trx): Promise<{ haltedWhy: string | null; haltedAt: Date | null }> {
+  await actAsSealer(trx)
+  await sql`set local synchronous_commit = on`.execute(trx)
+  const found = await sql<{ haltedWhy: string | null; haltedAt: Date | null }>`
+    select halted_why as "haltedWhy", halted_at as "haltedAt" from audit_state where id = 1 for update`.execute(trx)
+  const state = found.rows[0]
+  if (!state) throw new Error('audit_state has lost its row')
+  return state
+}
+
+export async function actAsSealer(trx: Trx): Promise<void> {
+  await sql`set local role crossline_sealer`.execute(trx)
+}
+
+/** Back to the service's own rights, which alone can add entries. */
+export async function actAsService(trx: Trx): Promise<void> {
+  await sql`set local role none`.execute(trx)
+}
+
+/** The first halt stays: what went wrong later may only follow from it. */
+export async function recordHalt(trx: Trx, { why, facts }: { why: string; facts: object }): Promise<void> {
+  await sql`update audit_state set halted_at = clock_timestamp(), halted_why = ${why}, halted_facts = ${JSON.stringify(facts)}::jsonb
+    where id = 1 and halted_why is null`.execute(trx)
+}
+
+export async function clearHalt(trx: Trx): Promise<void> {
+  await sql`update audit_state set halted_at = null, halted_why = null, halted_facts = null where id = 1`.execute(trx)
+}
+
+export interface ShardRow {
+  year: number
+  origin: string
+  size: number
+  root: Buffer
+  edge: Buffer
+  last_at: Date
+  state: string
+}
+
+/** Every shard, the oldest first. */
+export async function findShards(db: Kysely<Tables>): Promise<ShardRow[]> {
+  return db.selectFrom('audit_shard').selectAll().orderBy('year').execute()
+}
+
+export async function saveShard(trx: Trx, shard: ShardRow): Promise<void> {
+  const { year, origin, ...changing } = shard
+  await trx
+    .insertInto('audit_shard')
+    .values({ year, origin, ...changing })
+    .onConflict((on) => on.column('year').doUpdateSet(changing))
+    .execute()
+}
+
+/** An entry taken from the queue. */
+export interface TakenEntry {
+  id: number
+  /** As the queue has it. */
+  leaf: Buffer
+  /** As the log has it now; null when it is gone. */
+  entry: Buffer | null
+}
+
+/** Takes the oldest entries from the queue, in the order of their ids. Only the sealer takes, so what is seen here is there to be taken. */
+export async function takePending(trx: Trx, limit: number): Promise<TakenEntry[]> {
+  const taken = await sql<TakenRow>`
+    delete from audit_pending where id in (select id from audit_pending order by id limit ${limit}) returning id, leaf, recorded_at`.execute(
+    trx,
+  )
+  return readTaken(trx, taken.rows)
+}
+
+/** Takes one entry, wherever it stands in the queue: it was added in this transaction. */
+export async function takeLeaf(trx: Trx, leaf: Buffer): Promise<TakenEntry[]> {
+  const taken = await sql<TakenRow>`delete from audit_pending where leaf = ${leaf} returning id, leaf, recorded_at`.execute(trx)
+  return readTaken(trx, taken.rows)
+}
+
+interface TakenRow {
+  id: number
+  leaf: Buffer
+  recorded_at: Date
+}
+
+async function readTaken(trx: Trx, rows: TakenRow[]): Promise<TakenEntry[]> {
+  if (rows.length === 0) return []
+  rows.sort((one, other) => one.id - other.id)
+  const times = rows.map((row) => row.recorded_at.getTime())
+  // The times choose the partitions; a Date has lost the microseconds.
+  const found = await sql<{ id: number; entry: Buffer }>`
+    select id, entry from audit_entry where id = any(${bigintArray(rows.map((row) => row.id))}::bigint[])
+      and recorded_at between ${new Date(times.reduce(least) - 1)} and ${new Date(times.reduce(most) + 1)}`.execute(trx)
+  const entries = new Map(found.rows.map((row) => [row.id, row.entry]))
+  return rows.map(({ id, leaf }) => ({ id, leaf, entry: entries.get(id) ?? null }))
+}
+
+const least = (one: number, other: number) => Math.min(one, other)
+const most = (one: number, other: number) => Math.max(one, other)
+
+export interface NewLeaves {
+  year: number
+  /** Index of the first; the others follow without a gap. */
+  first: number
+  leaves: readonly { id: number; leaf: Buffer }[]
+}
+
+/** Throws a unique violation when an entry or an index is sealed already. */
+export async function insertLeaves(trx: Trx, { year, first, leaves }: NewLeaves): Promise<void> {
+  await sql`
+    insert into audit_leaf (year, leaf_index, entry_id, hash)
+    select ${year}::int, ${first}::bigint + place - 1, id, leaf
+    from unnest(${bigintArray(leaves.map((each) => each.id))}::bigint[], ${byteaArray(leaves.map((each) => each.leaf))}::bytea[])
+      with ordinality as t (id, leaf, place)`.execute(trx)
+}
+
+export interface WrittenTile {
+  level: number
+  index: number
+  /** All of its hashes, those that it had before too. */
+  hashes: Buffer
+}
+
+/** Writes whole tiles. The database refuses one that does not begin with what it held. */
+export async function writeTiles(trx: Trx, year: number, tiles: readonly WrittenTile[]): Promise<void> {
+  await sql`
+    insert into audit_tile (year, level, n, hashes)
+    select ${year}::int, * from unnest(${intArray(tiles.map((tile) => tile.level))}::int[], ${bigintArray(tiles.map((tile) => tile.index))}::bigint[],
+      ${byteaArray(tiles.map((tile) => tile.hashes))}::bytea[])
+    on conflict (year, level, n) do update set hashes = excluded.hashes`.execute(trx)
+}
+
+export interface NewCheckpoint {
+  year: number
+  size: number
+  root: Buffer
+  note: string
+  signed_at: Date
+}
+
+export async function insertCheckpoint(trx: Trx, checkpoint: NewCheckpoint): Promise<void> {
+  await trx.insertInto('audit_checkpoint').values(checkpoint).execute()
+}
+
+/** A sealed leaf beside the bytes of its entry as they are now; null when they are gone. */
+export interface SealedEntry {
+  leaf_index: number
+  hash: Buffer
+  entry: Buffer | null
+}
+
+/** Leaves of a year from an index on, in order. For looking at the whole log again. */
+export async function readSealed(
+  db: Kysely<Tables>,
+  { year, from, limit }: { year: number; from: number; limit: number },
+): Promise<SealedEntry[]> {
+  const found = await sql<SealedEntry>`
+    select l.leaf_index, l.hash, e.entry from audit_leaf l left join audit_entry e on e.id = l.entry_id
+    where l.year = ${year} and l.leaf_index >= ${from} and l.leaf_index < ${from + limit} order by l.leaf_index`.execute(db)
+  return found.rows
+}
