@@ -3,6 +3,7 @@ import swagger from '@fastify/swagger'
 import type { ErrorCode } from '#errors.ts'
 import { Entry, EntryPage } from '#schema/audit.ts'
 import { CapabilitiesClaims, SignedDocument } from '#schema/calls.ts'
+import { ErrorClaims, PongClaims, ProofClaims } from '#schema/claims.ts'
 import { Directory, Root } from '#schema/directory.ts'
 import { Envelope, messageBodies, messageOf } from '#schema/message.ts'
 import { Problem } from '#schema/problem.ts'
@@ -60,6 +61,9 @@ const published = [
   PingAnswer,
   ReceiptAnswer,
   ReceiptClaims,
+  ProofClaims,
+  PongClaims,
+  ErrorClaims,
   CapabilitiesAnswer,
   CapabilitiesClaims,
   SignedDocument,
@@ -102,6 +106,7 @@ const component = (name: string) => ({ $ref: `#/components/schemas/${name}` })
 // What a route's schema can't say: lines, signed contents, examples.
 function complete(document: Json): Json {
   for (const path of Object.values(document['paths'] ?? {})) for (const operation of Object.values(path)) addExamples(operation)
+  describeFederation(document)
   describeBatch(document)
   describeWitness(document)
   describeSigned(document)
@@ -115,7 +120,7 @@ function addExamples(operation: Json): void {
   for (const [status, response] of Object.entries(operation['responses'] ?? {})) {
     addAnswerExample(response, { status, id })
     response['headers'] = {
-      'Crossline-Trace': { description: 'Trace id of the call.', schema: { type: 'string', pattern: '^[0-9a-f]{32}$' } },
+      'Crossline-Trace': { description: 'Trace id of the call.', schema: traceHeader },
     } as never
   }
 }
@@ -128,6 +133,52 @@ function addAnswerExample(response: Json, { status, id }: { status: string; id: 
   if (problem === undefined || code === undefined) return
   const fault = { code: code as ErrorCode, pointer: undefined, detail: undefined, retryAfterS: undefined, facts: undefined }
   problem['example'] = renderProblem(fault, '4bf92f3577b34da6a3ce929d0e0e4736') as never
+}
+
+const traceHeader = { type: 'string', pattern: '^[0-9a-f]{32}$' }
+const jwtHeader = (claims: string) => ({ type: 'string', contentMediaType: 'application/jwt', contentSchema: component(claims) })
+const federationHeaders = {
+  trace: {
+    name: 'Crossline-Trace',
+    in: 'header',
+    required: false,
+    description: "Trace of the call, the same in both nodes' logs and audit entries. Absent or malformed: the node makes one.",
+    schema: traceHeader,
+  },
+  proof: {
+    name: 'Crossline-Proof',
+    in: 'header',
+    required: true,
+    description: 'The proof of this call: compact JWS, ES256, typ crossline-proof+jwt, at most 8 KiB; exactly one.',
+    schema: jwtHeader('ProofClaims'),
+  },
+  encoding: {
+    name: 'Content-Encoding',
+    in: 'header',
+    required: false,
+    description: 'How the body is compressed. The proof is over the bytes as sent.',
+    schema: { type: 'string', enum: ['gzip', 'identity'] },
+  },
+}
+const signedErrorHeader = {
+  description:
+    'The refusal, signed: compact JWS, typ crossline-error+jwt. Without it (what the HTTP parser refuses, a flood) it counts as a fault of the network.',
+  schema: jwtHeader('ErrorClaims'),
+}
+
+/** The headers of calls between nodes. They stand in no route's schema: they are checked before one, and refused with codes of their own. */
+function describeFederation(document: Json): void {
+  const federation = Object.entries(document['paths'] ?? {}).filter(([path]) => path.startsWith('/federation/'))
+  for (const [path, operations] of federation) {
+    const { trace, proof, encoding } = federationHeaders
+    const headers = [...(path.endsWith('/capabilities') ? [] : [proof]), trace, ...(path.endsWith('/batches') ? [encoding] : [])]
+    for (const operation of Object.values(operations)) {
+      operation['parameters'] = [...((operation['parameters'] ?? []) as unknown as object[]), ...headers] as never
+      for (const [status, response] of Object.entries(operation['responses'] ?? {})) {
+        if (Number(status) >= 400) Object.assign(response['headers'] ?? {}, { 'Crossline-Error': signedErrorHeader })
+      }
+    }
+  }
 }
 
 function describeBatch(document: Json): void {
@@ -163,6 +214,7 @@ function describeSigned(document: Json): void {
       contentSchema: component(claims),
     })
   token('ReceiptAnswer', 'receipt', 'ReceiptClaims')
+  token('PingAnswer', 'pong', 'PongClaims')
   token('CapabilitiesAnswer', 'capabilities', 'CapabilitiesClaims')
   Object.assign(schemas['EntryView']?.['properties']?.['entry'] ?? {}, {
     contentMediaType: 'application/json',

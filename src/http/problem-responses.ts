@@ -25,8 +25,15 @@ export const changeCodes: ErrorCode[] = [
   'idempotency_conflict',
   'audit_unavailable',
 ]
-/** Any call of a member without a proof. */
-export const memberCodes: ErrorCode[] = [...always, 'not_a_member', 'member_suspended', 'rate_limited']
+/** Any call of a member without a proof. The last two: a peer of another version may not serve the call. */
+export const memberCodes: ErrorCode[] = [
+  ...always,
+  'not_a_member',
+  'member_suspended',
+  'rate_limited',
+  'method_not_allowed',
+  'version_unsupported',
+]
 /** Any call of a member with a proof. */
 export const proofCodes: ErrorCode[] = [
   ...memberCodes,

@@ -3,7 +3,12 @@
 import t from 'tap'
 import { Compile } from 'typebox/schema'
 import { renderOpenapi, writeOpenapi } from '#commands/write-openapi.ts'
+import { digest } from '#crypto/digests.ts'
+import { signPong } from '#crypto/pong.ts'
+import { signProof } from '#crypto/proof.ts'
+import { signError } from '#crypto/signed-error.ts'
 import { errorCodes } from '#errors.ts'
+import { claimsOf, makeKey } from '../crypto/tokens.ts'
 
 const document = JSON.parse(await renderOpenapi())
 const operations = Object.entries<Record<string, Record<string, unknown>>>(document.paths).flatMap(([path, methods]) =>
@@ -29,6 +34,53 @@ t.test('every operation has an id, a summary, a description, a tag and its refus
     }
   }
   t.end()
+})
+
+t.test('a call between nodes says which headers it takes and answers', (t) => {
+  // biome-ignore lint/suspicious/noExplicitAny: any part of a JSON document
+  const calls = operations.filter(({ name }) => name.includes(' /federation/')) as { name: string; operation: any }[]
+  for (const { name, operation } of calls) {
+    const headers = operation.parameters.filter((each: { in: string }) => each.in === 'header')
+    const named = headers.map((each: { name: string }) => each.name)
+    t.equal(named.includes('Crossline-Proof'), !name.endsWith('/capabilities'), name)
+    t.equal(named.includes('Content-Encoding'), name.endsWith('/batches'), name)
+    t.ok(named.includes('Crossline-Trace'), name)
+    for (const status of ['403', '405', '426', '500'])
+      t.match(operation.responses[status]?.headers['Crossline-Error'], { schema: { contentSchema: {} } }, `${name} ${status}`)
+    t.notOk(operation.responses['200'].headers['Crossline-Error'])
+  }
+  t.ok(calls.length >= 7)
+  t.end()
+})
+
+t.test('what a token claims is published as it is signed', async (t) => {
+  const key = await makeKey()
+  const now = new Date()
+  const hash = digest('x')
+  const facts = { iss: 'hotline-a', aud: 'hotline-b', now }
+  const call = { ...facts, method: 'POST', path: '/federation/v1/batches', bodyDigest: hash, certificateFingerprint: hash }
+  const tokens: [string, string, string[]][] = [
+    ['ProofClaims', await signProof(key, { ...call, directory: `4:${hash}`, batch: { root: hash, size: 2 } }), ['root', 'size']],
+    ['PongClaims', await signPong(key, { ...facts, nonce: 'h0m9Pq7x1Zt4b2Lk' }), []],
+    [
+      'ErrorClaims',
+      await signError(key, { ...facts, proof: hash, code: 'overloaded', status: 503, retryAfter: 1 }),
+      ['aud', 'proof', 'retryAfter'],
+    ],
+  ]
+  for (const [name, compact, optional] of tokens) {
+    const schema = document.components.schemas[name]
+    const claims = claimsOf(compact)
+    t.ok(Compile({ ...schema, components: document.components }).Check(claims), name)
+    t.same(Object.keys(schema.properties).sort(), Object.keys(claims).sort(), `${name} has no claim that is not there`)
+    t.same(
+      schema.required.slice().sort(),
+      Object.keys(claims)
+        .filter((claim) => !optional.includes(claim))
+        .sort(),
+      name,
+    )
+  }
 })
 
 t.test('every field of every schema is described', (t) => {

@@ -20,7 +20,7 @@ const tags = ['Federation']
 const jose = 'application/jose+json'
 const signedDocument: Record<string, object> = {
   200: { description: 'The signed bytes, as published.', content: { [jose]: { schema: refTo(SignedDocument) } } },
-  ...problems(...proofCodes, 'not_found', 'schema_invalid'),
+  ...problems(...proofCodes, 'not_found'),
 }
 
 export async function addFederationRoutes(app: App, parts: Parts): Promise<void> {
