@@ -8,7 +8,13 @@ import { type WitnessMember, witnessKeys, witnessName } from '#domain/network-po
 import { type NoteSignature, parseNote } from '#domain/signed-note.ts'
 import { CrosslineError } from '#errors.ts'
 import { findLatestCheckpoint, type StoredCheckpoint } from '#storage/tree-store.ts'
-import { findCosignatures, findCosignedSizes, findLastCosignatures, insertCosignature } from '#storage/witness-store.ts'
+import {
+  findCosignatures,
+  findCosignedSizes,
+  findLastCosignatures,
+  hasCosigned,
+  insertCosignature,
+} from '#storage/witness-store.ts'
 import { countWitnesses, findAuditPolicy, findWitnesses } from './audit-policy.ts'
 import { callPeer } from './call-peer.ts'
 import type { StepContext } from './context.ts'
@@ -36,14 +42,23 @@ export function findDueWitnesses(ctx: StepContext): WitnessMember[] {
 
 /** Asks one peer to cosign our newest checkpoint. What the peer or the network does wrong is told, counted and tried again, never thrown. */
 export async function gatherFrom(ctx: StepContext, witness: WitnessMember): Promise<void> {
-  const own = await findLatestCheckpoint(ctx.db)
-  if (!own || ctx.sealing.halt) return
   const state = ctx.witnessBoard.peer(witness.id)
   const trace = randomBytes(16).toString('hex')
-  const outcome = await askUntilKnown(ctx, { witness, own, state, trace })
-  if (outcome.kind === 'halted') return
-  if (outcome.kind === 'failed') return putOff(ctx, { witness, state, trace, failure: outcome })
+  for (const own of await findUnwitnessed(ctx, witness)) {
+    if (ctx.sealing.halt) return
+    const outcome = await askUntilKnown(ctx, { witness, own, state, trace })
+    if (outcome.kind === 'halted') return
+    if (outcome.kind === 'failed') return putOff(ctx, { witness, state, trace, failure: outcome })
+  }
   Object.assign(state, { failures: 0, retryAt: undefined, lastError: null })
+}
+
+/** The newest checkpoint, and before it the last one of the year before for as long as this witness lacks it. */
+async function findUnwitnessed({ db }: StepContext, witness: WitnessMember): Promise<StoredCheckpoint[]> {
+  const own = await findLatestCheckpoint(db)
+  const before = own && (await findLatestCheckpoint(db, own.year - 1))
+  const isWitnessed = before && (await hasCosigned(db, { ...before, witness: witnessName(witness.id) }))
+  return [...(before && !isWitnessed ? [before] : []), ...(own ? [own] : [])]
 }
 
 interface Asking {
@@ -115,7 +130,7 @@ async function takeCosignature(ctx: StepContext, { witness, own, state }: Asking
   if (Math.abs(at.getTime() - ctx.now().getTime()) > maxSkewMs) return failed('clock_skew', true)
   const { year, size } = own
   await insertCosignature(ctx.db, { year, size, witness: witnessName(witness.id), line, cosignedAt: at })
-  Object.assign(state, { year, size, cosignedAt: ctx.now() })
+  if (year >= state.year) Object.assign(state, { year, size, cosignedAt: ctx.now() })
   await learnWitnesses(ctx, own, ctx.now())
   return { kind: 'done' }
 }

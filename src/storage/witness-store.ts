@@ -90,6 +90,14 @@ export async function findCosignatures(db: Db, year: number, size: number): Prom
   return rows.map(({ cosigned_at: cosignedAt, witness, line }) => ({ year, size, witness, line, cosignedAt }))
 }
 
+export async function hasCosigned(
+  db: Db,
+  { year, size, witness }: Pick<Cosignature, 'year' | 'size' | 'witness'>,
+): Promise<boolean> {
+  const query = db.selectFrom('cosignature').select('size').where('year', '=', year).where('size', '=', size)
+  return (await query.where('witness', '=', witness).executeTakeFirst()) !== undefined
+}
+
 /** The newest checkpoints of a year that anybody cosigned, the newest first. */
 export async function findCosignedSizes(db: Db, year: number, limit: number): Promise<number[]> {
   const rows = await db
