@@ -143,7 +143,6 @@ function behaviour(t: Test, openServer: (t: Teardown) => Promise<string>): void 
         "select set_config('session_replication_role', 'replica', true)",
         'alter role current_user set session_replication_role = replica',
         'set role crossline_owner',
-        'set role crossline_eraser',
         'set session authorization crossline_owner',
         'grant crossline_owner to current_user',
         'alter role current_user superuser',
