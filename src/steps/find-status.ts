@@ -30,7 +30,7 @@ export async function findStatus(ctx: StepContext, keeper: DirectoryKeeper): Pro
       expires: directory.document.expires,
       ageS: Math.max(0, Math.floor((now.getTime() - keeper.refreshedAt().getTime()) / 1000)),
     },
-    peers: peers.map(showPeer),
+    peers: peers.map((row) => showPeer(row, now)),
     items: Object.entries(items).map(([state, count]) => ({ state: state as Status['items'][number]['state'], count })),
     witnesses: showWitnesses(ctx, evidence),
     quarantined,
@@ -76,10 +76,17 @@ function showWitnesses(ctx: StepContext, evidence: number): Status['witnesses'] 
 
 type PeerRow = Awaited<ReturnType<typeof findPeerStates>>[number]
 
-function showPeer(row: PeerRow): PeerStatus {
+function stateOf(row: PeerRow, now: Date): PeerStatus['state'] {
+  if (row.held_reason) return 'held'
+  if (row.failures === 0) return 'open'
+  const isWaiting = row.retry_at !== null && row.retry_at > now
+  return row.in_flight === 1 && !isWaiting ? 'probing' : 'backing_off'
+}
+
+function showPeer(row: PeerRow, now: Date): PeerStatus {
   return {
     member: row.member,
-    state: row.held_reason ? 'held' : row.failures > 0 ? (row.in_flight === 1 ? 'probing' : 'backing_off') : 'open',
+    state: stateOf(row, now),
     waiting: row.waiting,
     oldestWaitingAt: row.oldest_waiting_at?.toISOString() ?? null,
     inFlight: row.in_flight,

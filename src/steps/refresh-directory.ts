@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { CrosslineError } from '#errors.ts'
+import { clearTimerOfReached } from '#storage/peer-store.ts'
 import { callPeer } from './call-peer.ts'
 import type { StepContext } from './context.ts'
 import type { DirectoryKeeper } from './directory-keeper.ts'
@@ -68,12 +69,22 @@ export async function mirrorDirectory(ctx: StepContext, keeper: DirectoryKeeper,
   try {
     if ((await followRoots(ctx, keeper, member)) === 'unreachable') return false
     const bytes = await fetchDocument(ctx, member, directoryPath)
-    return Buffer.isBuffer(bytes) && (await followDirectory(ctx, keeper, { bytes, member }))
+    const isFollowed = Buffer.isBuffer(bytes) && (await followDirectory(ctx, keeper, { bytes, member }))
+    if (isFollowed) await noteReached(ctx, member)
+    return isFollowed
   } catch (error) {
     if (!(error instanceof CrosslineError)) throw error
     ctx.log.warn({ step: 'directory', peer: member, code: error.code }, 'a peer served a directory that does not verify')
     return false
   }
+}
+
+/** How a peer fails that can't be reached: no answer of its own, and no wait that it asked for. */
+const unreached = ['refused', 'timeout', 'not_found', 'tls', 'pin', 'closed']
+
+/** It answers again, on its own certificate: what waits for it need not wait out its timer. */
+async function noteReached(ctx: StepContext, member: string): Promise<void> {
+  if (await clearTimerOfReached(ctx.db, { member, now: ctx.now(), unreached })) ctx.wake('deliver')
 }
 
 async function followDirectory(

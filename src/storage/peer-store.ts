@@ -100,6 +100,24 @@ export async function clearPeerTimers(db: Db, members: readonly string[], now: D
   return cleared.map((row) => row.member)
 }
 
+/** The same for one peer that could not be reached and now answered: a wait that it asked for, and one that a refusal brought, go on. */
+export async function clearTimerOfReached(
+  db: Db,
+  { member, now, unreached }: { member: string; now: Date; unreached: readonly string[] },
+): Promise<boolean> {
+  const cleared = await db
+    .updateTable('peer')
+    .set({ retry_at: now })
+    .where('member', '=', member)
+    .where('failures', '>', 0)
+    .where('held_reason', 'is', null)
+    .where('last_error', 'in', unreached)
+    .where('retry_at', '>', now)
+    .returning('member')
+    .execute()
+  return cleared.length > 0
+}
+
 /**
  * Remembers a jti and that the peer was heard of; false if the jti was seen. Durable with the transaction that stores what the call brings:
  * a crash that loses it also loses the storing, and then the repetition is the first time.
