@@ -32,7 +32,7 @@ create table crossline.audit_export (
   network_wide boolean not null,                            -- the scope at the time of the asking
   countries text[] not null,
   members text[] not null,
-  filter jsonb not null,
+  filter bytea not null,                                    -- sealed: it may hold a file number
   format text not null check (format in ('ndjson', 'csv')),
   state text not null default 'waiting' check (state in ('waiting', 'running', 'done', 'failed')),
   failure text,

@@ -27,6 +27,8 @@ export interface Config {
   cdnToHome: boolean
   /** Texts of a closed item are erased after so many days. */
   retentionDays: number
+  /** Most entries in one export of the audit log. */
+  exportMaxRows: number
   logLevel: (typeof logLevels)[number]
 }
 
@@ -60,6 +62,7 @@ export const variables = {
   DNS_SERVERS: 'resolvers as address:port, separated by commas; default: the system’s',
   DNS_TIMEOUT_MS: 'time for one try at one resolver; default 2000',
   CDN_TO_HOME: 'true: route what hides behind a CDN to that network’s own country; default false: a person decides',
+  EXPORT_MAX_ROWS: 'most entries in one export of the audit log; default 5000000',
   RETENTION_DAYS: 'days after which the texts of a closed item are erased; default 365',
   LOG_LEVEL: 'fatal, error, warn, info, debug, trace or silent; default info',
 } as const
@@ -111,6 +114,7 @@ export function readConfig(env: Environment): Config {
     dns: { servers: list(optional('DNS_SERVERS')), timeoutMs: number('DNS_TIMEOUT_MS', 2000, [100, 30_000]) },
     cdnToHome: text('CDN_TO_HOME', 'false') === 'true',
     retentionDays: number('RETENTION_DAYS', 365, [1, 36_500]),
+    exportMaxRows: number('EXPORT_MAX_ROWS', 5_000_000, [1, 100_000_000]),
     logLevel: text('LOG_LEVEL', 'info') as Config['logLevel'],
   }
   findMistakes(config, env, mistakes)

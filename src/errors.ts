@@ -20,6 +20,9 @@ export const errorCodes = {
   item_live: { status: 409, title: 'What is not closed, or still has something to send, is not erased' },
   legal_hold: { status: 409, title: 'A legal hold forbids to erase this' },
   purpose_required: { status: 422, title: 'A query of the audit log must state its purpose' },
+  export_limit: { status: 429, title: 'Too many exports of this client are under way' },
+  export_not_ready: { status: 409, title: 'The bundle of the export is not done' },
+  range_unsatisfiable: { status: 416, title: 'The range is not in the bundle' },
   invalid_cursor: { status: 422, title: 'The cursor is not one that this node gave' },
   // Federation (protocol.md, Errors)
   malformed_proof: { status: 401, title: 'The proof does not have the required form' },

@@ -173,6 +173,7 @@ async function assemble(assembly: Assembly): Promise<Node> {
     },
     erasures: openErasureJournal({ folder: join(config.dataDir, 'audit'), key: keys.erasures }),
     policy: { cdnToHome: config.cdnToHome, retentionDays: config.retentionDays },
+    exports: { folder: join(config.dataDir, 'exports'), maxRows: config.exportMaxRows },
     now,
     log,
     wake: (what) => workers?.wake(what),

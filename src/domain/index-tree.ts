@@ -1,7 +1,7 @@
 // The tree of an index.root entry: for every item how many entries it has and which is the last, so that nobody can leave out the tail.
 // Sorted by country and ref, so that the items of one country are one range: that none of them is missing can be proven too.
 import { CrosslineError } from '#errors.ts'
-import { inclusionPath, leafHash, merkleRoot } from './merkle.ts'
+import { inclusionPath, inclusionPaths, leafHash, merkleRoot } from './merkle.ts'
 
 /** What the index says of one item. */
 export interface IndexLeaf {
@@ -61,9 +61,9 @@ export const indexChunkRoot = (chunk: Buffer): Buffer => merkleRoot(splitIndexCh
 
 /** Paths of a chunk's leaves to the root of the index: up through the chunk, then through the chunks' roots. */
 export function indexPaths(chunk: Buffer, { n, roots }: { n: number; roots: readonly Buffer[] }): (place: number) => Buffer[] {
-  const leaves = splitIndexChunk(chunk).map(leafHash)
+  const pathOf = inclusionPaths(splitIndexChunk(chunk).map(leafHash))
   const above = inclusionPath(roots, n)
-  return (place) => [...inclusionPath(leaves, place), ...above]
+  return (place) => [...pathOf(place), ...above]
 }
 
 const refusal = (why: string): CrosslineError => new CrosslineError('bad_evidence', { detail: `No index: ${why}` })

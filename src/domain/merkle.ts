@@ -32,15 +32,20 @@ export function merkleRoot(leaves: readonly Buffer[]): Buffer {
 
 /** The sibling hashes from leaf `index` up to the root. Throws `bad_evidence` when there is no such leaf. */
 export function inclusionPath(leaves: readonly Buffer[], index: number): Buffer[] {
-  if (!Number.isSafeInteger(index) || index < 0 || index >= leaves.length) throw refusal('there is no leaf with this index')
-  const path: Buffer[] = []
-  let level = leaves
-  for (let at = index; level.length > 1; at = Math.floor(at / 2)) {
-    const sibling = level[at % 2 === 0 ? at + 1 : at - 1]
-    if (sibling) path.push(sibling)
-    level = levelAbove(level)
+  return inclusionPaths(leaves)(index)
+}
+
+/** The same for many leaves of one tree: its nodes are hashed once. */
+export function inclusionPaths(leaves: readonly Buffer[]): (index: number) => Buffer[] {
+  const levels = [leaves]
+  for (let level = leaves; level.length > 1; levels.push(level)) level = levelAbove(level)
+  return (index) => {
+    if (!Number.isSafeInteger(index) || index < 0 || index >= leaves.length) throw refusal('there is no leaf with this index')
+    return levels.flatMap((level, height) => {
+      const at = Math.floor(index / 2 ** height)
+      return level[at % 2 === 0 ? at + 1 : at - 1] ?? []
+    })
   }
-  return path
 }
 
 // The odd node at the end of a level moves up as it is: that is the same tree as the split at the largest power of two.

@@ -19,7 +19,7 @@ import type { Turns } from './turns.ts'
 import type { WitnessBoard } from './witness-board.ts'
 
 /** What woke up: the worker that waits for it looks at once instead of at its next poll. */
-export type Wake = 'trace' | 'deliver'
+export type Wake = 'trace' | 'deliver' | 'export'
 
 export interface StepContext {
   /** This node's member id, and its home countries by the directory. */
@@ -64,6 +64,8 @@ export interface StepContext {
   erasures: ErasureJournal
   /** `retentionDays`: how long texts are kept after an item is closed. */
   policy: { cdnToHome: boolean; retentionDays: number }
+  /** Where finished exports of the log lie, and how many entries one may have. */
+  exports: { folder: string; maxRows: number }
   now(): Date
   log: Logger
   wake(what: Wake): void

@@ -103,33 +103,24 @@ export async function insertIndex(trx: Trx, index: NewIndex): Promise<void> {
     and id not in (select index_id from audit_export where index_id is not null)`.execute(trx)
 }
 
-/** The newest index whose entry is sealed before this place. */
+/** An index, and where its entry stands in the log. */
+export type SealedIndex = AuditIndex & { place: { year: number; index: number } }
+
+/** The newest index whose entry is sealed before this place; with an id that one. */
 export async function findSealedIndex(
   db: Db,
-  before: { year: number; size: number },
-): Promise<(AuditIndex & { place: { year: number; index: number } }) | undefined> {
-  const { rows } = await sql<{
-    id: string
-    entry_id: number
-    size: number
-    root: Buffer
-    chunk_roots: Buffer
-    year: number
-    leaf_index: number
-  }>`
-    select i.id, i.entry_id, i.size, i.root, i.chunk_roots, l.year, l.leaf_index
+  before: { year: number; index: number },
+  id?: string,
+): Promise<SealedIndex | undefined> {
+  const { rows } = await sql<Omit<SealedIndex, 'chunkRoots' | 'place'> & { roots: Buffer; year: number; index: number }>`
+    select i.id, i.entry_id as "entryId", i.size, i.root, i.chunk_roots as roots, l.year, l.leaf_index as index
     from audit_index i join audit_leaf l on l.entry_id = i.entry_id
-    where (l.year, l.leaf_index) < (${before.year}::int, ${before.size}::bigint) order by i.entry_id desc limit 1`.execute(db)
+    where (l.year, l.leaf_index) < (${before.year}::int, ${before.index}::bigint) ${id === undefined ? sql`` : sql`and i.id = ${id}`}
+    order by i.entry_id desc limit 1`.execute(db)
   const row = rows[0]
   if (!row) return undefined
-  return {
-    id: row.id,
-    entryId: row.entry_id,
-    size: row.size,
-    root: row.root,
-    chunkRoots: splitHashes(row.chunk_roots),
-    place: { year: row.year, index: row.leaf_index },
-  }
+  const { roots, year, index, ...rest } = row
+  return { ...rest, chunkRoots: splitHashes(roots), place: { year, index } }
 }
 
 function splitHashes(bytes: Buffer): Buffer[] {
