@@ -1,0 +1,97 @@
+// The entries of one year's log, out of a bundle: each against the tree, then what the index promised, then the tiles that nobody needed.
+import type { BundleManifest } from '#domain/bundle-manifest.ts'
+import type { ItemHeads } from '#domain/item-heads.ts'
+import type { IndexRoot } from '#domain/item-index.ts'
+import { type CheckCounts, type Completeness, createLogCheck, tileFault } from '#domain/log-check.ts'
+import { parseTilePath, type Tile } from '#domain/tiles.ts'
+import type { Faults } from '#domain/verdict.ts'
+import type { VerifiedTree } from '#domain/verified-tiles.ts'
+import { checkDigest, isEntries } from './check-members.ts'
+import type { OpenYear } from './open-years.ts'
+import type { MemberPlace, OpenBundle } from './read-bundle.ts'
+import { verifyEntries } from './verify-entries.ts'
+import { checkIndexRoot, type ReadIndex } from './verify-index.ts'
+
+export interface YearReading {
+  bundle: OpenBundle
+  manifest: BundleManifest | undefined
+  /** Digests that the manifest gives, by the names of members. */
+  digests: ReadonlyMap<string, string>
+  heads: ItemHeads
+  faults: Faults
+  counts: CheckCounts
+  onBytes: (count: number) => void
+}
+
+const completeness: Record<BundleManifest['complete'], Completeness> = {
+  item: 'items',
+  country: 'items',
+  log: 'log',
+  none: 'none',
+}
+
+/** Gives how many entries there were. Throws `broken_file` for a line that is none. */
+export function verifyYear(year: OpenYear, index: ReadIndex | undefined, reading: YearReading): number {
+  const { faults, manifest } = reading
+  const { origin, tree } = year
+  const rootFault = tree.checkRoot()
+  if (rootFault) faults.add({ ...tileFault(rootFault.kind), log: origin })
+  const complete = manifest ? completeness[manifest.complete] : 'none'
+  const check = createLogCheck({ ...reading, log: origin, tree, complete, notAfter: year.notAfter })
+  const indexRoot = readAll(year, { ...reading, check, indexAt: index?.claim.index })
+  if (complete === 'log' && check.next < year.size)
+    faults.add({
+      stage: 'inclusion',
+      kind: 'incomplete',
+      log: origin,
+      index: check.next,
+      says: 'The entries from this place to the end of the log are missing.',
+    })
+  if (index) checkIndexRoot(index, indexRoot, { log: origin, faults })
+  if (!rootFault) checkTiles(year, reading)
+  return check.entries
+}
+
+function readAll(
+  { year, origin }: OpenYear,
+  reading: YearReading & { check: ReturnType<typeof createLogCheck>; indexAt: number | undefined },
+): IndexRoot | undefined {
+  const { bundle, faults, digests } = reading
+  let found: IndexRoot | undefined
+  for (const [n, place] of entryMembers(bundle, year).entries()) {
+    if (!place.name.endsWith(`/${String(n).padStart(6, '0')}.ndjson`))
+      faults.add({ stage: 'read', kind: 'incomplete', log: origin, says: 'A part of the entries is missing.' })
+    const { sha256, indexRoot } = verifyEntries(place, reading)
+    const claimed = digests.get(place.name)
+    if (claimed !== undefined) checkDigest(sha256, claimed, faults)
+    found ??= indexRoot
+  }
+  return found
+}
+
+const entryMembers = ({ members }: OpenBundle, year: string): MemberPlace[] =>
+  [...members.values()]
+    .filter((place) => isEntries(place) && place.name.startsWith(year))
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+
+/** Every tile that is in the bundle belongs to the tree, also one that no entry needed. */
+function checkTiles({ year, tree, origin }: OpenYear, { bundle, faults }: YearReading): void {
+  for (const { name } of bundle.members.values()) {
+    if (!name.startsWith(`${year}/tile/`)) continue
+    const fault = findTileFault(tree, name.slice(5))
+    if (fault) faults.add({ ...tileFault(fault), log: origin })
+  }
+}
+
+function findTileFault(tree: VerifiedTree, path: string): 'missing' | 'foreign' | undefined {
+  const tile = readTilePath(path)
+  return tile && tree.hasTile(tile) ? tree.checkTile(tile)?.kind : 'foreign'
+}
+
+function readTilePath(path: string): Tile | undefined {
+  try {
+    return parseTilePath(path)
+  } catch {
+    return undefined
+  }
+}
