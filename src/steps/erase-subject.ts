@@ -4,7 +4,7 @@ import { randomUUIDv7 } from 'node:crypto'
 import { CrosslineError } from '#errors.ts'
 import type { ErasedRecord } from '#schema/erasure.ts'
 import { inTransaction } from '#storage/database.ts'
-import { countPayloads, destroySubjects, type Erasable, lockErasable } from '#storage/erasure-store.ts'
+import { countPayloads, destroySubjects, endExports, type Erasable, lockErasable } from '#storage/erasure-store.ts'
 import { findItemIdsOfReport, type ItemRow, lockItemRows } from '#storage/item-store.ts'
 import { insertSubjectKeys, type Trx } from '#storage/report-store.ts'
 import { type AuditContext, appendAudit, type NewEntry, subjectRef } from './append-audit.ts'
@@ -116,6 +116,8 @@ export async function eraseTogether(ctx: ErasureContext, trx: Trx, { records, re
   const destroyed = await destroySubjects(trx, rows, replay)
   if (subjects.some(({ record, entries }) => destroyed.get(record.subject) !== entries))
     throw new CrosslineError('internal', { detail: 'Something was added to what is being erased: try again.' })
+  // Not for retention, which goes on all the time: there a bundle lives out its week.
+  if (fit.some(({ by }) => by === 'operator')) await endExports(trx, ctx.now())
   return { states, erased: subjects.map(({ record }) => record) }
 }
 

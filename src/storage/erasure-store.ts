@@ -39,6 +39,11 @@ export async function destroySubjects(trx: Trx, rows: readonly Destroying[], rep
   return new Map(found.rows.map(({ subject, destroyed }) => [subject, destroyed]))
 }
 
+/** Ends every export asked for so far: its bundle may hold what opened the entries of what is erased. */
+export async function endExports(trx: Trx, now: Date): Promise<void> {
+  await sql`update audit_export set expires_at = ${now} where expires_at > ${now}`.execute(trx)
+}
+
 async function asEraser<T>(trx: Trx, work: () => Promise<T>): Promise<T> {
   await sql`set local role crossline_eraser`.execute(trx)
   const result = await work()
