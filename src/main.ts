@@ -147,6 +147,20 @@ interface ClientOptions {
 
 const audit = program.command('audit').description('the audit log, and erasing')
 audit
+  .command('verify')
+  .description('verify an audit bundle offline: 0 valid, 1 tampered, 2 incomplete or below quorum, 3 unreadable')
+  .argument('<bundle>', 'the .tar of an export')
+  .requiredOption('--policy <file>', 'whose logs, which witnesses, how many of them (C2SP tlog-policy)')
+  .option('--since <file>', 'a checkpoint that was kept: the log must only have grown since')
+  .option('--json', 'print JSON', false)
+  .action(async (bundle: string, options: { policy: string; since?: string; json: boolean }) => {
+    const { verifyFile } = await import('#commands/verify-file.ts')
+    const { text, exitCode } = verifyFile(bundle, { ...options, note: (line) => process.stderr.write(`${line}\n`) })
+    say(text)
+    process.exitCode = exitCode
+  })
+
+audit
   .command('erase')
   .description('destroy key, texts and what opens the entries of a closed item, or of a report with its items; the entries stay')
   .option('--item <id>', 'the item')
