@@ -161,6 +161,28 @@ audit
   })
 
 audit
+  .command('verify')
+  .description('verify an audit bundle offline: 0 valid, 1 tampered, 2 incomplete or below quorum, 3 unreadable')
+  .argument('<bundle>', 'the .tar of an export')
+  .requiredOption('--policy <file>', 'whose logs, which witnesses, how many of them (C2SP tlog-policy)')
+  .option('--since <file>', 'a checkpoint that was kept: the log must only have grown since')
+  .option('--json', 'print JSON', false)
+  .action(async (bundle: string, options: { policy: string; since?: string; json: boolean }) => {
+    const { verifyFile } = await import('#commands/verify-file.ts')
+    const { text, exitCode } = verifyFile(bundle, { ...options, note: (line) => process.stderr.write(`${line}\n`) })
+    say(text)
+    process.exitCode = exitCode
+  })
+
+audit
+  .command('resume')
+  .description('look at the whole sealed log again and, if all of it holds, end a halt of its sealing')
+  .requiredOption('--reason <text>', 'what was wrong and what was done; stands in the log')
+  .action(async (options: { reason: string }) => {
+    const { resumeAudit } = await import('#commands/audit-resume.ts')
+    say(await resumeAudit(env, options))
+  })
+audit
   .command('erase')
   .description('destroy key, texts and what opens the entries of a closed item, or of a report with its items; the entries stay')
   .option('--item <id>', 'the item')

@@ -51,12 +51,20 @@ export async function lockSealing(trx: Trx): Promise<{ haltedWhy: string | null 
   return found.rows[0]
 }
 
+export interface HaltRow {
+  haltedWhy: string | null
+  haltedAt: Date | null
+  haltedFacts: Record<string, string | number> | null
+}
+
 /** The same, but waits for its turn: for an operator, and for a halt. */
-export async function awaitSealing(trx: Trx): Promise<{ haltedWhy: string | null; haltedAt: Date | null }> {
+export async function awaitSealing(trx: Trx): Promise<HaltRow> {
   await actAsSealer(trx)
   await sql`set local synchronous_commit = on`.execute(trx)
-  const found = await sql<{ haltedWhy: string | null; haltedAt: Date | null }>`
-    select halted_why as "haltedWhy", halted_at as "haltedAt" from audit_state where id = 1 for update`.execute(trx)
+  const found = await sql<HaltRow>`
+    select halted_why as "haltedWhy", halted_at as "haltedAt", halted_facts as "haltedFacts" from audit_state where id = 1 for update`.execute(
+    trx,
+  )
   const state = found.rows[0]
   if (!state) throw new Error('audit_state has lost its row')
   return state
@@ -197,6 +205,7 @@ export async function insertCheckpoint(trx: Trx, checkpoint: NewCheckpoint): Pro
 /** A sealed leaf beside the bytes of its entry as they are now; null when they are gone. */
 export interface SealedEntry {
   leaf_index: number
+  entry_id: number
   hash: Buffer
   entry: Buffer | null
 }
@@ -207,7 +216,20 @@ export async function readSealed(
   { year, from, limit }: { year: number; from: number; limit: number },
 ): Promise<SealedEntry[]> {
   const found = await sql<SealedEntry>`
-    select l.leaf_index, l.hash, e.entry from audit_leaf l left join audit_entry e on e.id = l.entry_id
+    select l.leaf_index, l.entry_id, l.hash, e.entry from audit_leaf l left join audit_entry e on e.id = l.entry_id
     where l.year = ${year} and l.leaf_index >= ${from} and l.leaf_index < ${from + limit} order by l.leaf_index`.execute(db)
   return found.rows
+}
+
+/** How many entries in the queue are gone from the log, or have other bytes there than when they were added. */
+export async function countBrokenPending(db: Kysely<Tables>): Promise<number> {
+  const found = await sql<{ count: number }>`
+    select count(*)::int as count from audit_pending p left join audit_entry e on e.id = p.id and e.recorded_at = p.recorded_at
+    where e.entry is null or sha256('\\x00'::bytea || e.entry) <> p.leaf`.execute(db)
+  return found.rows[0]?.count ?? 0
+}
+
+/** An entry of its year was found after it was closed: the tree may grow again. */
+export async function reopenShard(trx: Trx, year: number): Promise<void> {
+  await trx.updateTable('audit_shard').set({ state: 'open' }).where('year', '=', year).execute()
 }
