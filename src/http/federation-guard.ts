@@ -1,6 +1,6 @@
 // What every federation call passes before its handler: form of the call, then who calls and with what proof (both before the body is read),
 // then whether the body is the one that was signed. The order is protocol.md's, cheap first.
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { CrosslineError } from '#errors.ts'
 import type { AdmittedCall } from '#steps/context.ts'
 import { callingOf } from './app.ts'
@@ -20,7 +20,7 @@ export async function requireBareCall(request: FastifyRequest): Promise<void> {
 
 /** An onRequest hook: the certificate and every check of the proof that needs no body. Times count from when the hook is reached. */
 export function admit(steps: Steps, { withRoot, now }: { withRoot: boolean; now: () => Date }) {
-  return async function guard(request: FastifyRequest): Promise<void> {
+  return async function guard(request: FastifyRequest, reply: Pick<FastifyReply, 'header'>): Promise<void> {
     const calling = callingOf(request)
     calling.call = await steps.admitCall({
       certificate: calling.certificate?.der,
@@ -32,6 +32,8 @@ export function admit(steps: Steps, { withRoot, now }: { withRoot: boolean; now:
       trace: request.id,
     })
     calling.member = calling.call.member
+    const { newerDirectory } = calling.call
+    if (newerDirectory !== undefined) reply.header('crossline-directory', newerDirectory)
   }
 }
 

@@ -166,6 +166,12 @@ const signedErrorHeader = {
   schema: jwtHeader('ErrorClaims'),
 }
 
+const newerDirectoryHeader = {
+  description:
+    'Only when the `dir` of the proof names an older directory: `<version>:<hash>` of the one held here. A reason to fetch it, no more.',
+  schema: { type: 'string', pattern: '^[1-9][0-9]{0,14}:[A-Za-z0-9_-]{43}$' },
+}
+
 /** The headers of calls between nodes. They stand in no route's schema: they are checked before one, and refused with codes of their own. */
 function describeFederation(document: Json): void {
   const federation = Object.entries(document['paths'] ?? {}).filter(([path]) => path.startsWith('/federation/'))
@@ -175,6 +181,8 @@ function describeFederation(document: Json): void {
     for (const operation of Object.values(operations)) {
       operation['parameters'] = [...((operation['parameters'] ?? []) as unknown as object[]), ...headers] as never
       for (const [status, response] of Object.entries(operation['responses'] ?? {})) {
+        if (!path.endsWith('/capabilities'))
+          Object.assign(response['headers'] ?? {}, { 'Crossline-Directory': newerDirectoryHeader })
         if (Number(status) >= 400) Object.assign(response['headers'] ?? {}, { 'Crossline-Error': signedErrorHeader })
       }
     }

@@ -45,7 +45,7 @@ export async function admitCall(ctx: StepContext, call: IncomingCall): Promise<A
     withRoot: call.withRoot,
   })
   await useProof(ctx, member, claims)
-  watchDirectoryView(ctx, member, { claims, trace: call.trace })
+  const newerDirectory = watchDirectoryView(ctx, member, { claims, trace: call.trace })
   return {
     member,
     proof,
@@ -54,6 +54,7 @@ export async function admitCall(ctx: StepContext, call: IncomingCall): Promise<A
     root: claims.root,
     size: claims.size,
     trace: call.trace,
+    ...(newerDirectory === undefined ? {} : { newerDirectory }),
   }
 }
 
@@ -83,13 +84,18 @@ async function useProof(ctx: StepContext, member: string, { jti, exp }: ProofCla
   if (wasWaiting) ctx.wake('deliver')
 }
 
-/** Another view of the directory is never a reason to refuse; it is a reason to look. */
-function watchDirectoryView(ctx: StepContext, member: string, { claims, trace }: { claims: ProofClaims; trace: string }): void {
+/** Another view of the directory is never a reason to refuse; it is a reason to look, or to tell the caller of ours if that is newer. */
+function watchDirectoryView(
+  ctx: StepContext,
+  member: string,
+  { claims, trace }: { claims: ProofClaims; trace: string },
+): string | undefined {
   const { version, hash } = ctx.directory()
   const [seen = '0', seenHash = ''] = claims.dir.split(':')
   const isConflict = Number(seen) === version && seenHash !== hash
   if (isConflict) noteSecurityEvent(ctx, { member, code: 'directory_differs', trace })
   if (Number(seen) > version || isConflict) ctx.directoryHint({ member, version: Number(seen), isConflict, trace })
+  return Number(seen) < version ? `${version}:${hash}` : undefined
 }
 
 /** The body's bytes against the proof. Throws `digest_mismatch`. */

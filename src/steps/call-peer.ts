@@ -12,7 +12,8 @@ import type { StepContext } from './context.ts'
 export type CallingContext = Pick<
   StepContext,
   'self' | 'signingKey' | 'certificateFingerprint' | 'directory' | 'directoryAge' | 'peers' | 'now'
->
+> &
+  Partial<Pick<StepContext, 'directoryHint'>>
 
 export interface OutboundCall {
   member: string
@@ -58,9 +59,16 @@ export async function callPeer(ctx: CallingContext, call: OutboundCall): Promise
     maxBytes: maxAnswerBytes,
   })
   if (answer.kind === 'unreachable') return answer
+  noteNewerDirectory(ctx, call, answer.headers['crossline-directory'])
   const { status, headers, body } = answer
   if (status === 200 || call.alsoAnswers?.includes(status)) return { kind: 'answered', status, headers, body, proof }
   return readRefusal(ctx, { peer: peer.id, status, headers, proof })
+}
+
+/** The peer says that it holds a newer directory than we named. Nothing signs that: it is a reason to ask for it, no more. */
+function noteNewerDirectory(ctx: CallingContext, { member, trace }: OutboundCall, named: string | string[] | undefined): void {
+  const version = Number(/^([1-9][0-9]{0,14}):[A-Za-z0-9_-]{43}$/.exec(String(named))?.[1] ?? 0)
+  if (version > ctx.directory().version) ctx.directoryHint?.({ member, version, isConflict: false, trace })
 }
 
 /** The proof of a call, fresh: a jti is used once. `batch` is there on /batches only. */

@@ -106,4 +106,6 @@ export interface AdmittedCall {
   root: string | undefined
   size: number | undefined
   trace: string
+  /** `<version>:<hash>` of our directory, when the caller holds an older one: the answer names it. */
+  newerDirectory?: string
 }

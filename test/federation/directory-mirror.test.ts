@@ -86,6 +86,8 @@ const told = (what: RegExp, since: number) =>
   eventually(String(what), async () => gb.logLines.slice(since).some((line) => what.test(line)))
 
 let second: ReadDirectory
+/** The one before. */
+let earlierOne = first
 
 t.test('a newer directory is fetched from a peer that names it, held, and served on as it came', async (t) => {
   second = await author(first)
@@ -94,6 +96,34 @@ t.test('a newer directory is fetched from a peer that names it, held, and served
   t.same(await heldAt(), viewOf(second))
   t.same((await lab.get('/federation/v1/directory')).bytes, second.bytes)
   t.same((await lab.get(`/federation/v1/directory/${first.version}`)).bytes, first.bytes)
+})
+
+t.test('a caller with an older directory is answered, and told which one there is', async (t) => {
+  const older = { claims: change({ dir: `${first.version}:${first.hash}` }) }
+  const named = { 'crossline-directory': `${second.version}:${second.hash}` }
+  t.match(await lab.ping(older), { status: 200, headers: named })
+  t.match(await lab.get('/federation/v1/directory/99', older), { status: 404, headers: named }, 'with a refusal too')
+  const same = await lab.ping({ claims: change({ dir: `${second.version}:${second.hash}` }) })
+  t.equal(same.headers['crossline-directory'], undefined)
+})
+
+t.test('a newer directory that a peer names in its answer is fetched from it', async (t) => {
+  const third = await author(second)
+  const before = fetched
+  const good = server.misbehave
+  served = third.bytes
+  clock.advance(61_000)
+  server.misbehave = (call, response, peer) => {
+    response.setHeader('crossline-directory', `${third.version}:${third.hash}`)
+    return good?.(call, response, peer) ?? false
+  }
+  const statedCountry = { country: 'PH', by: 'an-1', reason: 'seen there' }
+  await gb.call('hotline', 'POST', '/v1/reports', reportOf([{ contentType: 'media', statedCountry }]))
+  await eventually('it is held', async () => (await heldAt()).version === third.version)
+  t.ok(fetched > before)
+  server.misbehave = good
+  earlierOne = second
+  second = third
 })
 
 t.test('the same directory, only wrapped anew, convicts nobody', async (t) => {
@@ -105,7 +135,7 @@ t.test('the same directory, only wrapped anew, convicts nobody', async (t) => {
 
 t.test('another directory under the same version is an alarm and evidence; the old one stays', async (t) => {
   const since = gb.logLines.length
-  const twin = await author(first, 'Another laboratory')
+  const twin = await author(earlierOne, 'Another laboratory')
   t.equal(twin.version, second.version)
   await show(t, twin)
   await told(/"code":"equivocation"/, since)
