@@ -34,13 +34,14 @@ export function witnessOf(ctx: Pick<StepContext, 'directory'>, id: string): Witn
   return { id, keys: ctx.directory().auditKeys(id).map(rawKey) }
 }
 
-/** Every other member that a checkpoint is sent to: active, with an endpoint and an audit key. */
+/** Every other member that a checkpoint is sent to, by id: active, with an endpoint and an audit key. */
 export function findWitnesses(ctx: Pick<StepContext, 'self' | 'directory'>): WitnessMember[] {
   return ctx
     .directory()
     .peersOf(ctx.self)
     .map(({ id }) => witnessOf(ctx, id))
     .filter(({ keys }) => keys.length > 0)
+    .sort((a, b) => (a.id < b.id ? -1 : 1))
 }
 
 /** The policy for our log of one year, as text for a verifier and as read. Throws `bad_policy` for a file that is none. */

@@ -90,12 +90,18 @@ async function askUntilKnown(ctx: StepContext, asking: Asking): Promise<Outcome>
     } else if (answer.status === 200) return takeCosignature(ctx, asking, answer.body)
     else {
       const size = sizeOf(answer.body)
-      if (size === undefined || size === old) return failed('bad_answer', true)
+      if (size === undefined) return failed('bad_answer', true)
       const claim = await weighClaim(ctx, { member: asking.witness.id, own, size, shown: answer.headers['crossline-checkpoint'] })
-      if (claim === 'halted') return { kind: 'halted' }
+      if (claim === 'halted') {
+        // The witness has seen nothing wrong yet where we hold more than it: it gets to see, and to keep, what we can't prove.
+        if (size < own.size) await submit(ctx, asking, size)
+        return { kind: 'halted' }
+      }
       if (claim === 'unproven') return failed('unproven_claim', true)
       // Another process of ours was quicker: the next round takes its checkpoint.
       if (claim === 'overtaken') return { kind: 'done' }
+      // It is the size that we named.
+      if (size === old) return failed('bad_answer', true)
       old = size
     }
   }
