@@ -23,7 +23,7 @@ export interface Named {
 /** Erases an item, or a report with its items. Throws `not_found`, `item_live`, `legal_hold`. */
 export async function eraseByOperator(env: Environment, order: Named & { basis: string; reasonFile?: string }): Promise<string> {
   const named = readNamed(order)
-  const basis = readCode('--basis', order.basis, Object.keys(erasureBases))
+  const basis = readBasis(order.basis, erasureBases)
   const reason = order.reasonFile === undefined ? undefined : digest(await readReason(order.reasonFile))
   return withErasing(env, async (ctx) => {
     await replayErasures(ctx)
@@ -36,7 +36,7 @@ export async function eraseByOperator(env: Environment, order: Named & { basis: 
 /** Places a hold; nothing of it is erased until it ends or is released. Throws `not_found`, `erased`. */
 export async function holdByOperator(env: Environment, order: Named & { basis: string; until?: string }): Promise<string> {
   const named = readNamed(order)
-  const basis = readCode('--basis', order.basis, Object.keys(holdBases))
+  const basis = readBasis(order.basis, holdBases)
   const until = order.until === undefined ? undefined : readDay(order.until)
   return withErasing(env, async (ctx) => {
     if (until !== undefined && until <= ctx.now())
@@ -103,9 +103,9 @@ function readNamed({ item, report }: Named): { of: 'item' | 'report'; id: string
   return { of: item === undefined ? 'report' : 'item', id }
 }
 
-function readCode(option: string, code: string, codes: readonly string[]): string {
-  if (codes.includes(code)) return code
-  throw new CrosslineError('invalid_config', { detail: `${option} is one of ${codes.join(', ')}.` })
+function readBasis<T extends string>(code: string, known: Record<T, string>): T {
+  if (Object.hasOwn(known, code)) return code as T
+  throw new CrosslineError('invalid_config', { detail: `--basis is one of ${Object.keys(known).join(', ')}.` })
 }
 
 /** A day (its end, UTC) or a whole time. */

@@ -2,9 +2,9 @@
 // chain. The entries and their leaves stay, so every proof holds. The order is on the disk, outside the database, before it commits.
 import { randomUUIDv7 } from 'node:crypto'
 import { CrosslineError } from '#errors.ts'
-import type { ErasedRecord } from '#schema/erasure.ts'
+import type { ErasedRecord, ErasureBasis } from '#schema/erasure.ts'
 import { inTransaction } from '#storage/database.ts'
-import { countPayloads, destroySubjects, endExports, type Erasable, lockErasable } from '#storage/erasure-store.ts'
+import { countPayloads, destroySubjects, type Erasable, endExports, lockErasable } from '#storage/erasure-store.ts'
 import { findItemIdsOfReport, type ItemRow, lockItemRows } from '#storage/item-store.ts'
 import { insertSubjectKeys, type Trx } from '#storage/report-store.ts'
 import { type AuditContext, appendAudit, type NewEntry, subjectRef } from './append-audit.ts'
@@ -15,8 +15,7 @@ export type ErasureContext = AuditContext & Pick<StepContext, 'db' | 'erasures'>
 
 export interface ErasureOrder extends Pick<ErasedRecord, 'of' | 'by'> {
   id: string
-  /** A code of `erasureBases`. */
-  basis: string
+  basis: ErasureBasis
   /** Digest of the paper that orders it; the paper itself stays outside. */
   reason?: string | undefined
 }

@@ -1,7 +1,7 @@
 // A legal hold: while it is in force nothing about the item or report is erased, whatever asks for it. Placing and releasing are entries.
 import { randomUUIDv7 } from 'node:crypto'
 import { CrosslineError } from '#errors.ts'
-import type { HeldRecord } from '#schema/erasure.ts'
+import type { HeldRecord, HoldBasis } from '#schema/erasure.ts'
 import { inTransaction } from '#storage/database.ts'
 import { findErased, findHold, findHolds, type HoldRow, insertHold, releaseHeld } from '#storage/erasure-store.ts'
 import { findHostingCountries } from '#storage/item-store.ts'
@@ -12,8 +12,7 @@ import { makeSubjectKey } from './subject-keys.ts'
 
 export interface HoldOrder extends Pick<HeldRecord, 'of' | 'by'> {
   id: string
-  /** A code of `holdBases`. */
-  basis: string
+  basis: HoldBasis
   /** Its end; undefined: until it is released. */
   until: Date | undefined
 }

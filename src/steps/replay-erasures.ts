@@ -1,7 +1,7 @@
 // After a restore of an older database: what was erased or held since, and is known in the journal outside it, is done again before the
 // node opens. The other way round the journal gets back what only the database knows. Twice is as once.
 
-import type { ErasedRecord, ErasureRecord } from '#schema/erasure.ts'
+import type { ErasedRecord, ErasureRecord, HeldRecord, ReleasedRecord } from '#schema/erasure.ts'
 import { inTransaction } from '#storage/database.ts'
 import { findErased, findErasures, findHolds, type HoldRow, insertHold, releaseHeld } from '#storage/erasure-store.ts'
 import { type ErasureContext, eraseTogether } from './erase-subject.ts'
@@ -42,7 +42,7 @@ async function replayHolds(ctx: ErasureContext, dryRun: boolean): Promise<number
   return done
 }
 
-type HoldRecord = Exclude<ErasureRecord, ErasedRecord>
+type HoldRecord = HeldRecord | ReleasedRecord
 
 function isKnown(record: HoldRecord, known: ReadonlyMap<string, boolean>): boolean {
   return record.kind === 'held' ? known.has(record.hold) : known.get(record.hold) !== false

@@ -104,6 +104,14 @@ export async function readRoot({ database }: TestDatabase, count?: number): Prom
   return { count: leaves.length, root: merkleRoot(leaves).toString('hex') }
 }
 
+/** How many entries of a log say that something was erased. */
+export async function countErasures({ database }: TestDatabase): Promise<number> {
+  const { rows } = await sql<{
+    count: number
+  }>`select count(*)::int as count from audit_entry where event = 'entry.erased'`.execute(database)
+  return rows[0]?.count ?? 0
+}
+
 /** A copy of a database as it stands now, as a restore would bring it back. Nobody may be connected to it. */
 export async function cloneDatabase(t: Test, { adminUrl, name }: TestDatabase): Promise<{ url: string; adminUrl: string }> {
   const clone = `t_${process.pid}_${randomBytes(4).toString('hex')}`
