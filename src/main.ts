@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, CommanderError, Option } from 'commander'
+import type { ExportOptions } from '#commands/audit-export.ts'
 import { readConfig, variables } from '#config.ts'
 import { CrosslineError } from '#errors.ts'
 
@@ -161,19 +162,22 @@ audit
   })
 
 audit
-  .command('verify')
-  .description('verify an audit bundle offline: 0 valid, 1 tampered, 2 incomplete or below quorum, 3 unreadable')
-  .argument('<bundle>', 'the .tar of an export')
-  .requiredOption('--policy <file>', 'whose logs, which witnesses, how many of them (C2SP tlog-policy)')
-  .option('--since <file>', 'a checkpoint that was kept: the log must only have grown since')
-  .option('--json', 'print JSON', false)
-  .action(async (bundle: string, options: { policy: string; since?: string; json: boolean }) => {
-    const { verifyFile } = await import('#commands/verify-file.ts')
-    const { text, exitCode } = verifyFile(bundle, { ...options, note: (line) => process.stderr.write(`${line}\n`) })
-    say(text)
-    process.exitCode = exitCode
+  .command('export')
+  .description('write a bundle of entries with all that proves them offline; the order is itself an entry')
+  .option('--item <id>', 'only entries of this item')
+  .option('--case <number>', 'only entries that carry this file number')
+  .option('--since <time>', 'only entries recorded at or after, as 2026-01-31T00:00:00.000Z')
+  .option('--until <time>', 'only entries recorded before')
+  .option('--event <event>', 'only this event')
+  .option('--member <id>', 'only entries from or to this member')
+  .option('--country <code>', 'only entries about content hosted there')
+  .option('--fresh', 'index the items first, so that the bundle is complete up to now; the node must be running', false)
+  .addOption(new Option('--format <format>', 'csv adds a table for people').choices(['ndjson', 'csv']).default('ndjson'))
+  .requiredOption('--out <file>', 'the bundle: a file that is not there yet')
+  .action(async (options: ExportOptions) => {
+    const { exportByOperator } = await import('#commands/audit-export.ts')
+    say(await exportByOperator(env, options))
   })
-
 audit
   .command('resume')
   .description('look at the whole sealed log again and, if all of it holds, end a halt of its sealing')

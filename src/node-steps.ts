@@ -12,6 +12,7 @@ import { findEntries } from '#steps/find-entries.ts'
 import { findReadiness } from '#steps/find-readiness.ts'
 import { findStatus } from '#steps/find-status.ts'
 import { findReceipt, receiveBatch } from '#steps/receive-batch.ts'
+import { openBundle, requestExport, showExport } from '#steps/request-export.ts'
 import { findItems, getItem, getReport } from '#steps/show-items.ts'
 import { findOwnCheckpoint, witnessCheckpoint } from '#steps/witness-checkpoint.ts'
 import { findClientRow } from '#storage/client-store.ts'
@@ -49,6 +50,9 @@ function bindAll(ctx: StepContext, keeper: DirectoryKeeper): Steps {
     assessItem: (id, input, caller) => assessItem(ctx, id, { input, caller }),
     recordAction: (id, input, caller) => recordAction(ctx, id, { input, caller }),
     findEntries: (query, caller) => findEntries(ctx, query, caller),
+    requestExport: (input, caller) => requestExport(ctx, input, caller),
+    showExport: (id, caller) => showExport(ctx, id, caller),
+    openBundle: (asked, caller) => openBundle(ctx, asked, caller),
     findStatus: () => findStatus(ctx, keeper),
     findClient: (fingerprint) => findClient(ctx, fingerprint),
     admitCall: (call) => admitCall(ctx, call),

@@ -1,6 +1,7 @@
 // Everything the HTTP side asks of the node: one function per call, bound to its context by node.ts. Handlers call one of them each.
 import type { ErrorCode } from '#errors.ts'
 import type { EntryPage, EntryQuery } from '#schema/audit.ts'
+import type { AuditExport, ExportInput } from '#schema/audit-export.ts'
 import type { ItemQuery } from '#schema/calls.ts'
 import type { PingInput } from '#schema/receipt.ts'
 import type {
@@ -15,6 +16,7 @@ import type {
 } from '#schema/report.ts'
 import type { Status } from '#schema/status.ts'
 import type { AdmittedCall, ApiClient, Caller } from '#steps/context.ts'
+import type { OpenedBundle, RangeAsked } from '#steps/request-export.ts'
 import type { WitnessAnswer } from '#steps/witness-checkpoint.ts'
 
 /** A federation call before anything about it is believed. */
@@ -56,6 +58,9 @@ export interface Steps {
   assessItem(id: string, input: AssessmentInput, caller: Caller): Promise<Item>
   recordAction(id: string, input: ActionInput, caller: Caller): Promise<Item>
   findEntries(query: EntryQuery, caller: Caller): Promise<EntryPage>
+  requestExport(input: ExportInput, caller: Caller): Promise<AuditExport>
+  showExport(id: string, caller: Caller): Promise<AuditExport>
+  openBundle(asked: RangeAsked & { id: string }, caller: Caller): Promise<OpenedBundle>
   findStatus(): Promise<Status>
   /** Who holds this certificate (base64url SHA-256 of its DER); asked again for every request. */
   findClient(fingerprint: string): Promise<ApiClient | undefined>

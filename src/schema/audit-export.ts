@@ -16,7 +16,7 @@ export const ExportInput = Type.Object(
 )
 export type ExportInput = Static<typeof ExportInput>
 
-const ExportFilter = Type.Object(filters, { ...closed, $id: 'ExportFilter', description: 'What was asked for.' })
+export const ExportFilter = Type.Object(filters, { ...closed, $id: 'ExportFilter', description: 'What was asked for.' })
 export type ExportFilter = Static<typeof ExportFilter>
 
 export const exportFailures = {

@@ -1,10 +1,12 @@
 // Validators of what comes over the federation or from a file of ours, compiled once from the same values that make types and OpenAPI.
 import { Compile } from 'typebox/compile'
+import { ExportFilter } from './audit-export.ts'
 import { ErasureRecord } from './erasure.ts'
 import { Message, messageBodies } from './message.ts'
 
 const message = Compile(Message)
 const erasureRecord = Compile(ErasureRecord)
+const exportFilter = Compile(ExportFilter)
 const bodies = new Map(Object.entries(messageBodies).map(([kind, schema]) => [kind, Compile(schema)]))
 
 export function isMessage(value: unknown): value is Message {
@@ -18,4 +20,8 @@ export function isBodyOf(kind: string, body: unknown): boolean | undefined {
 
 export function isErasureRecord(value: unknown): value is ErasureRecord {
   return erasureRecord.Check(value)
+}
+
+export function isExportFilter(value: unknown): value is ExportFilter {
+  return exportFilter.Check(value)
 }

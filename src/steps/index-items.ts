@@ -7,14 +7,16 @@ import { findLastEntryId } from '#storage/audit-store.ts'
 import { inTransaction } from '#storage/database.ts'
 import { countEntries, findIndexChunk, findLastIndex, insertIndex, lockIndexing, snapshotItems } from '#storage/index-store.ts'
 import { insertSubjectKeys, type Trx } from '#storage/report-store.ts'
-import { appendAudit, subjectRef } from './append-audit.ts'
+import { type AuditContext, appendAudit, subjectRef } from './append-audit.ts'
 import type { StepContext } from './context.ts'
 import { makeSubjectKey } from './subject-keys.ts'
 
 const gapMs = 3_600_000
 
+export type IndexContext = AuditContext & Pick<StepContext, 'db' | 'log'>
+
 /** Writes the entry when an hour has passed since the last and something was added; gives the number of items, 0 when it was not time. */
-export async function indexItems(ctx: StepContext, { now = false }: { now?: boolean } = {}): Promise<number> {
+export async function indexItems(ctx: IndexContext, { now = false }: { now?: boolean } = {}): Promise<number> {
   const size = await inTransaction(ctx.db, async (trx) => {
     if (!(await lockIndexing(trx)) || !(await isDue(ctx, trx, now))) return 0
     return writeIndex(ctx, trx)
@@ -23,7 +25,7 @@ export async function indexItems(ctx: StepContext, { now = false }: { now?: bool
   return size
 }
 
-async function isDue(ctx: StepContext, trx: Trx, now: boolean): Promise<boolean> {
+async function isDue(ctx: IndexContext, trx: Trx, now: boolean): Promise<boolean> {
   const last = await findLastIndex(trx)
   // A clock that was set back makes nothing wait.
   if (last && !now && Math.abs(ctx.now().getTime() - last.madeAt.getTime()) < gapMs) return false
@@ -31,7 +33,7 @@ async function isDue(ctx: StepContext, trx: Trx, now: boolean): Promise<boolean>
   return (await countEntries(trx)) > (last ? last.entries + 1 : 0)
 }
 
-async function writeIndex(ctx: StepContext, trx: Trx): Promise<number> {
+async function writeIndex(ctx: IndexContext, trx: Trx): Promise<number> {
   const id = randomUUIDv7()
   const chunks = await snapshotItems(trx, id)
   const { roots: chunkRoots, size, entries } = await hashChunks(trx, { id, chunks })

@@ -40,6 +40,11 @@ export async function findLastIndex(db: Db): Promise<LastIndex | undefined> {
   return row && { entries: row.entries, madeAt: row.made_at }
 }
 
+/** The newest index, sealed or not. */
+export async function findLastIndexId(db: Db): Promise<string | undefined> {
+  return (await db.selectFrom('audit_index').select('id').orderBy('entry_id', 'desc').limit(1).executeTakeFirst())?.id
+}
+
 /** All entries that are counted in heads now. */
 export async function countEntries(db: Db): Promise<number> {
   const { rows } = await sql<{ entries: number }>`select coalesce(sum(n), 0)::bigint as entries from audit_head`.execute(db)

@@ -8,6 +8,7 @@ import { type DirectoryFiles, mirrorDirectory, watchDirectoryFiles } from '#step
 import { createSealer } from '#steps/seal-audit.ts'
 import { tidyUp } from '#steps/tidy-up.ts'
 import { traceItems } from '#steps/trace-items.ts'
+import { startExporting } from './exporting.ts'
 import { type Loop, startLoop } from './loop.ts'
 import { startWitnessing, witnessRoundMs } from './witnessing.ts'
 
@@ -53,14 +54,17 @@ export function startWorkers(
   const tidying = startLoop({ name: 'tidy', intervalMs: 60_000, log: ctx.log, work: async () => tidyUp(ctx) })
   const erasing = startErasing(ctx)
   const witnessing = startWitnessing(ctx, { roundMs })
+  const exporting = startExporting(ctx)
+  const wakened = { trace: tracing, deliver: delivering, export: exporting }
   return {
-    wake: (what) => (what === 'trace' ? tracing : delivering).wake(),
+    wake: (what) => wakened[what].wake(),
     askForDirectory: (member) => {
       hints.add(member)
       following.wake()
     },
     stop: async () => {
-      await Promise.all([tracing, delivering, following, sealing, tidying, erasing, witnessing].map((loop) => loop.stop()))
+      const loops = [tracing, delivering, following, sealing, tidying, erasing, witnessing, exporting]
+      await Promise.all(loops.map((loop) => loop.stop()))
     },
   }
 }
