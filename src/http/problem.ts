@@ -51,6 +51,16 @@ const keywordTexts: Record<string, string> = {
   maximum: 'It is too large.',
 }
 
+/** How a keyword names its limit. The limit is the schema's, so it tells nothing of the input. */
+const limitTexts: Record<string, (limit: number) => string> = {
+  minLength: (limit) => `at least ${limit} ${limit === 1 ? 'character' : 'characters'}`,
+  maxLength: (limit) => `at most ${limit} ${limit === 1 ? 'character' : 'characters'}`,
+  minItems: (limit) => `at least ${limit} ${limit === 1 ? 'entry' : 'entries'}`,
+  maxItems: (limit) => `at most ${limit} ${limit === 1 ? 'entry' : 'entries'}`,
+  minimum: (limit) => `at least ${limit}`,
+  maximum: (limit) => `at most ${limit}`,
+}
+
 /** Reads any thrown value; what is not known becomes `internal` without a text. */
 export function readFault(error: unknown): Fault {
   if (error instanceof CrosslineError) return readOurs(error)
@@ -89,7 +99,14 @@ function faultOf(known: Partial<Fault> & { code: ErrorCode }): Fault {
 // A union reports the errors of its branches before its own: the first is of the branch that is not null, so it names the field itself.
 function readValidation([first]: FastifySchemaValidationError[], context: string): Fault {
   const pointer = `${contexts[context] ?? ''}${first === undefined ? '' : pointerOf(first)}`
-  return faultOf({ code: 'schema_invalid', pointer, detail: keywordTexts[first?.keyword ?? ''] })
+  return faultOf({ code: 'schema_invalid', pointer, detail: first === undefined ? undefined : describeFailure(first) })
+}
+
+function describeFailure({ keyword, params }: FastifySchemaValidationError): string | undefined {
+  const text = keywordTexts[keyword]
+  const { limit } = params
+  const limited = typeof limit === 'number' ? limitTexts[keyword]?.(limit) : undefined
+  return limited === undefined ? text : text?.replace(/\.$/, `: ${limited}.`)
 }
 
 // The name of an unknown field is itself a value from the input: it is only given when it looks like a name of a schema.

@@ -296,3 +296,19 @@ t.test('the examples of the documentation are bodies that are accepted', async (
   for (const [path, operation] of operations)
     t.ok((await node.ask('POST', path, { body: bodyExamples[operation] })).status < 300, operation)
 })
+
+t.test('what is too long, too short or too many is told with its limit', async (t) => {
+  const report = (change: object) => ({ ...fullBody('submitReport', {}), ...change })
+  const [item] = fullBody('submitReport', {})['items'] as object[]
+  const stated = (reason: string) => report({ items: [{ ...item, statedCountry: { country: 'SE', by: 'an-1', reason } }] })
+  const cases: [string, object, string][] = [
+    ['/items/0/statedCountry/reason', stated('x'.repeat(501)), 'It is too long: at most 500 characters.'],
+    ['/items/0/statedCountry/reason', stated(''), 'It is empty or too short: at least 1 character.'],
+    ['/items', report({ items: [] }), 'It has too few entries: at least 1 entry.'],
+    ['/items', report({ items: Array.from({ length: 10_001 }, () => item) }), 'It has too many entries: at most 10000 entries.'],
+  ]
+  for (const [pointer, body, detail] of cases)
+    t.match(await node.ask('POST', '/v1/reports', { body }), { status: 422, json: { pointer, detail } }, detail)
+  const query = await node.ask('GET', '/v1/items?limit=1001')
+  t.match(query, { status: 422, json: { pointer: '/query/limit', detail: 'It is too large: at most 1000.' } })
+})
