@@ -5,7 +5,15 @@ import { chunkLeaves, indexChunkRoot, splitIndexChunk } from '#domain/index-tree
 import { merkleRoot } from '#domain/merkle.ts'
 import { findLastEntryId } from '#storage/audit-store.ts'
 import { inTransaction } from '#storage/database.ts'
-import { countEntries, findIndexChunk, findLastIndex, insertIndex, lockIndexing, snapshotItems } from '#storage/index-store.ts'
+import {
+  countEntries,
+  findFirstRecorded,
+  findIndexChunk,
+  findLastIndex,
+  insertIndex,
+  lockIndexing,
+  snapshotItems,
+} from '#storage/index-store.ts'
 import { insertSubjectKeys, type Trx } from '#storage/report-store.ts'
 import { type AuditContext, appendAudit, subjectRef } from './append-audit.ts'
 import type { StepContext } from './context.ts'
@@ -15,7 +23,7 @@ const gapMs = 3_600_000
 
 export type IndexContext = AuditContext & Pick<StepContext, 'db' | 'log'>
 
-/** Writes the entry when an hour has passed since the last and something was added; gives the number of items, 0 when it was not time. */
+/** Writes the entry when an hour has passed since the last, or since the log began, and something was added; gives the number of items, 0 when it was not time. */
 export async function indexItems(ctx: IndexContext, { now = false }: { now?: boolean } = {}): Promise<number> {
   const size = await inTransaction(ctx.db, async (trx) => {
     if (!(await lockIndexing(trx)) || !(await isDue(ctx, trx, now))) return 0
@@ -27,8 +35,9 @@ export async function indexItems(ctx: IndexContext, { now = false }: { now?: boo
 
 async function isDue(ctx: IndexContext, trx: Trx, now: boolean): Promise<boolean> {
   const last = await findLastIndex(trx)
+  const since = last?.madeAt ?? (await findFirstRecorded(trx))
   // A clock that was set back makes nothing wait.
-  if (last && !now && Math.abs(ctx.now().getTime() - last.madeAt.getTime()) < gapMs) return false
+  if (since && !now && Math.abs(ctx.now().getTime() - since.getTime()) < gapMs) return false
   // The entry of the last index is no news.
   return (await countEntries(trx)) > (last ? last.entries + 1 : 0)
 }

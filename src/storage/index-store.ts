@@ -40,6 +40,12 @@ export async function findLastIndex(db: Db): Promise<LastIndex | undefined> {
   return row && { entries: row.entries, madeAt: row.made_at }
 }
 
+/** When the log began; undefined while it is empty. */
+export async function findFirstRecorded(db: Db): Promise<Date | undefined> {
+  return (await db.selectFrom('audit_entry').select('recorded_at').orderBy('recorded_at').limit(1).executeTakeFirst())
+    ?.recorded_at
+}
+
 /** The newest index, sealed or not. */
 export async function findLastIndexId(db: Db): Promise<string | undefined> {
   return (await db.selectFrom('audit_index').select('id').orderBy('entry_id', 'desc').limit(1).executeTakeFirst())?.id
