@@ -8,7 +8,7 @@ import { withLogin } from '#storage/admin-client.ts'
 import { type Database, openDatabase } from '#storage/database.ts'
 import { examineLogin, type LoginFacts } from '#storage/examine-login.ts'
 import { pendingMigrations } from '#storage/migrate.ts'
-import { countQuarantined, findPeerStates } from '#storage/peer-store.ts'
+import { countQuarantined, findPeerStates, findRecentSecurityEvents } from '#storage/peer-store.ts'
 import { canAdminister } from '#storage/roles.ts'
 import { serviceLoginOf } from '#storage/service-login.ts'
 import { describeError, type Finding, failed, judgeSkew, ok, warning } from './doctor-findings.ts'
@@ -111,6 +111,24 @@ export async function examineQueues(db: Database, now: Date): Promise<Finding[]>
       'See which at GET /operations/v1/status, and talk to that hotline.',
     ),
   ]
+}
+
+const dayMs = 24 * longWaitMs
+
+/** Refused calls and broken promises of the last day, by code: a flood, an attack, or a hotline that needs help. */
+export async function examineSecurityEvents(db: Database, now: Date): Promise<Finding[]> {
+  const check = 'security events'
+  const events = await findRecentSecurityEvents(db, new Date(now.getTime() - dayMs))
+  if (events.length === 0) return [ok(check, 'None in the last day.')]
+  return [...Map.groupBy(events, ({ code }) => code)].map(([code, some]) => {
+    const count = some.reduce((sum, event) => sum + event.count, 0)
+    const members = [...new Set(some.map(({ member }) => member || 'a stranger'))].sort().join(', ')
+    return warning(
+      check,
+      `${code}: ${count} in the last day (${members}).`,
+      'See docs/errors.md for the code, and ask those members.',
+    )
+  })
 }
 
 type PeerRow = Awaited<ReturnType<typeof findPeerStates>>[number]

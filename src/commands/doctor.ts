@@ -6,7 +6,7 @@ import { type Config, type Environment, readConfig } from '#config.ts'
 import { directoryAge } from '#domain/directory-rules.ts'
 import type { HeldDirectory } from '#domain/held-directory.ts'
 import { type Identity, openIdentity } from '#node-identity.ts'
-import { examineDatabase, examineQueues } from './doctor-database.ts'
+import { examineDatabase, examineQueues, examineSecurityEvents } from './doctor-database.ts'
 import { examineDirectory } from './doctor-directory.ts'
 import { collect, days, type Finding, ok, warning } from './doctor-findings.ts'
 import { examineIdentity, examineMembership } from './doctor-identity.ts'
@@ -30,6 +30,7 @@ const remedies = {
   peers: 'Look at the network of this machine.',
   outbox: 'Look at the database.',
   witnesses: 'Look at the database.',
+  'security events': 'Look at the database.',
 }
 
 /** Throws `invalid_config` when the settings themselves are not usable; everything else that is wrong is a finding. */
@@ -69,6 +70,7 @@ async function examineAll(config: Config, env: Environment, now: () => Date): Pr
     if (db) await look('outbox', () => examineQueues(db, now()))
     const held = directory
     if (db && held) await look('witnesses', () => examineWitnesses(db, { self: config.member, directory: held, now: now() }))
+    if (db) await look('security events', () => examineSecurityEvents(db, now()))
     return findings
   } finally {
     await database.close()

@@ -4,6 +4,7 @@ import { memberFiles } from '#commands/dev-files.ts'
 import { examine } from '#commands/doctor.ts'
 import type { Finding } from '#commands/doctor-findings.ts'
 import { withClient } from '#storage/admin-client.ts'
+import { countSecurityEvent } from '#storage/peer-store.ts'
 import { serviceLoginOf } from '#storage/service-login.ts'
 import { addresses, createNetwork, environmentOf, eventually, reportOf } from '../network.ts'
 
@@ -37,6 +38,7 @@ t.test('finds a healthy node healthy, in words and as JSON, and prints no secret
     'peers',
     'outbox',
     'quarantine',
+    'security events',
   ]) {
     t.ok(
       findings.some((finding) => finding.check === check),
@@ -121,6 +123,20 @@ t.test('tells that this node missed a directory which file and peers have', asyn
   t.ok(find(missed, 'directory: warning', 'DIRECTORY_FILE holds version 2'))
   t.equal(missed.healthy, true)
   await se.start()
+})
+
+t.test('tells the security events of the last day, by code and with their number', async (t) => {
+  const event = { fingerprint: 'f', member: 'hotline-gb', code: 'replayed_proof', trace: '0'.repeat(32) }
+  const count = (code: string, agoMs: number) =>
+    countSecurityEvent(se.database.database, { ...event, code, at: new Date(Date.now() - agoMs) })
+  for (const agoMs of [3_600_000, 3_600_000, 7_200_000]) await count('replayed_proof', agoMs)
+  await count('bad_signature', 3_600_000)
+  await count('unknown_key', 2 * dayMs)
+  const told = await ask()
+  t.ok(find(told, 'security events: warning', 'replayed_proof: 3 in the last day (hotline-gb).'))
+  t.ok(find(told, 'security events: warning', 'bad_signature: 1 in the last day (hotline-gb).'))
+  t.notMatch(JSON.stringify(told), 'unknown_key')
+  t.equal(told.healthy, true)
 })
 
 t.test('tells that a peer is down and what waits for it', async (t) => {
