@@ -207,8 +207,9 @@ export function manifestOf(members: Members, bent: Record<string, unknown> = {})
     members: [...members].map(([name, bytes]) => ({ name, bytes: bytes.length, sha256: b64u(sha256(bytes)) })),
     ...bent,
   }
-  const digest = b64u(sha256(Buffer.from(jcs(manifest))))
-  return Buffer.from(`${jcs({ digest, ...manifest })}\n`)
+  // `digest: undefined` leaves it out.
+  const digest = 'digest' in bent ? {} : { digest: b64u(sha256(Buffer.from(jcs(manifest)))) }
+  return Buffer.from(`${jcs({ ...manifest, ...digest })}\n`)
 }
 
 export async function tarOf(members: Members): Promise<Buffer> {

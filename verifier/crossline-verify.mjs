@@ -40,12 +40,12 @@ function describeFault({ stage, log, index, says }) {
   const place = [log, index === void 0 ? void 0 : `entry ${index}`].filter((part) => part !== void 0).join(", ");
   return `${says} [${[stage, place].filter((part) => part !== "").join("; ")}]`;
 }
-function describeLog({ origin, size, root, witnesses, needed, of, entries }) {
+function describeLog({ origin, size, root, witnesses, witnessed, needed, of, entries }) {
   const names = witnesses.map(({ name: name2, at }) => `${name2} ${at}`).join(", ");
   return [
     `Log ${origin}: ${size} entries under root ${root}`,
     `  checked here: ${entries} entries`,
-    `  witnessed ${witnesses.length} of ${of} (the policy asks for ${needed})${names === "" ? "" : `: ${names}`}`
+    `  witnessed ${witnessed} of ${of} (the policy asks for ${needed})${names === "" ? "" : `: ${names}`}`
   ].join("\n");
 }
 function describeChecks({ counts, complete, since, bundlePolicy, manifest, verdict }, what) {
@@ -539,6 +539,7 @@ function createLogCheck(options) {
   const rootAt = knownRoots(tree);
   let next = 0;
   let entries = 0;
+  let isWhole = options.complete === "log";
   let tileIndex = -1;
   let leaves = Buffer.alloc(0);
   const add = (fault) => faults.add({ ...fault, log });
@@ -575,6 +576,7 @@ function createLogCheck(options) {
     else if (index < next)
       add({ stage: "inclusion", kind: "tampered", index, says: "The entries do not come in the order of their places." });
     else if (!isNext) add({ stage: "inclusion", kind: "incomplete", index: next, says: "The entry at this place is missing." });
+    if (!isNext) isWhole = false;
     return index < tree.size;
   };
   const checkChain = (index, entry2, leaf) => {
@@ -592,7 +594,7 @@ function createLogCheck(options) {
   };
   const checkGap = (index) => {
     counts.gaps++;
-    if (options.complete === "log")
+    if (isWhole)
       add({
         stage: "chain",
         kind: "tampered",
@@ -1300,15 +1302,14 @@ function checkNote(bytes2, policy, why) {
     );
     return at instanceof Date ? [{ name: name2, at }] : [];
   });
-  const { needed, of } = describeQuorum(policy);
+  const k = countNames2(policy, (name2) => witnesses.some((witness) => witness.name === name2));
+  const of = countNames2(policy, () => true);
+  const { needed } = describeQuorum(policy);
   if (!meetsQuorum(policy, new Set(witnesses.map(({ name: name2 }) => name2))))
-    add({
-      stage: "quorum",
-      kind: "incomplete",
-      says: `Witnessed ${witnesses.length} of ${of}: fewer than the policy asks for (${needed}).`
-    });
-  return { checkpoint, witnesses, needed, of, faults };
+    add({ stage: "quorum", kind: "incomplete", says: `Witnessed ${k} of ${of}: fewer than the policy asks for (${needed}).` });
+  return { checkpoint, witnesses, witnessed: k, needed, of, faults };
 }
+var countNames2 = (policy, counts) => new Set(policy.witnesses.filter(({ name: name2 }) => counts(name2)).map(({ key }) => key.name)).size;
 function readNote(text) {
   const note = parseNote(text);
   return { note, checkpoint: parseCheckpoint(note.text) };
@@ -1404,7 +1405,7 @@ function refuseStrays(bundle, years) {
     if (/^[0-9]/.test(name2) && !years.has(name2.slice(0, 4)))
       throw new CrosslineError("broken_file", { detail: "Not a bundle: a year in it has no checkpoint." });
 }
-function describeYear(year, { checkpoint, witnesses, needed, of }, read) {
+function describeYear(year, { checkpoint, witnesses, witnessed, needed, of }, read) {
   const { origin, size, root } = checkpoint;
   const first = Math.min(...witnesses.map(({ at }) => at.getTime()));
   return {
@@ -1414,6 +1415,7 @@ function describeYear(year, { checkpoint, witnesses, needed, of }, read) {
     root: root.toString("base64"),
     tree: openTree(checkpoint, read),
     witnesses: witnesses.map(({ name: name2, at }) => ({ name: name2, at: at.toISOString() })),
+    witnessed,
     needed,
     of,
     entries: 0,
@@ -1781,12 +1783,14 @@ function verifyAll(source, options, run) {
   const indexes = years.map((year) => openIndex(bundle, year, { manifest, run }));
   years.forEach((year, n) => {
     year.entries = verifyYear(year, indexes[n], { ...run, bundle, manifest, digests, onBytes });
-    const { origin, size, root, witnesses, needed, of, entries } = year;
-    result.logs.push({ origin, size, root, witnesses, needed, of, entries });
+    result.logs.push(describeLog2(year));
   });
   if (options.since) result.since = checkSince(options.since, { policy, faults, years });
   checkItems(manifest?.complete ?? "none", { heads, faults });
   if (manifest) checkClaims(manifest, indexes, run);
+}
+function describeLog2({ origin, size, root, witnesses, witnessed, needed, of, entries }) {
+  return { origin, size, root, witnesses, witnessed, needed, of, entries };
 }
 function countBytes(total, onProgress) {
   let done = 0;

@@ -58,6 +58,7 @@ export function createLogCheck(options: LogCheckOptions): LogCheck {
   const rootAt = knownRoots(tree)
   let next = 0
   let entries = 0
+  let isWhole = options.complete === 'log'
   let tileIndex = -1
   let leaves = Buffer.alloc(0)
 
@@ -95,6 +96,7 @@ export function createLogCheck(options: LogCheckOptions): LogCheck {
     else if (index < next)
       add({ stage: 'inclusion', kind: 'tampered', index, says: 'The entries do not come in the order of their places.' })
     else if (!isNext) add({ stage: 'inclusion', kind: 'incomplete', index: next, says: 'The entry at this place is missing.' })
+    if (!isNext) isWhole = false
     return index < tree.size
   }
   const checkChain = (index: number, entry: EntryText, leaf: Buffer) => {
@@ -112,7 +114,8 @@ export function createLogCheck(options: LogCheckOptions): LogCheck {
   }
   const checkGap = (index: number) => {
     counts.gaps++
-    if (options.complete === 'log')
+    // Where entries are missing, it may be they that the item lacks.
+    if (isWhole)
       add({
         stage: 'chain',
         kind: 'tampered',

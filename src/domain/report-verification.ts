@@ -40,12 +40,12 @@ function describeFault({ stage, log, index, says }: Fault): string {
   return `${says} [${[stage, place].filter((part) => part !== '').join('; ')}]`
 }
 
-function describeLog({ origin, size, root, witnesses, needed, of, entries }: VerifiedLog): string {
+function describeLog({ origin, size, root, witnesses, witnessed, needed, of, entries }: VerifiedLog): string {
   const names = witnesses.map(({ name, at }) => `${name} ${at}`).join(', ')
   return [
     `Log ${origin}: ${size} entries under root ${root}`,
     `  checked here: ${entries} entries`,
-    `  witnessed ${witnesses.length} of ${of} (the policy asks for ${needed})${names === '' ? '' : `: ${names}`}`,
+    `  witnessed ${witnessed} of ${of} (the policy asks for ${needed})${names === '' ? '' : `: ${names}`}`,
   ].join('\n')
 }
 

@@ -11,7 +11,8 @@ export interface VerifiedLog {
   root: string
   /** By their names in the policy; `at` is each witness's own clock. */
   witnesses: { name: string; at: string }[]
-  /** How many witnesses the policy asks for, and how many it counts. */
+  /** How many witnesses cosigned, how many the policy asks for at least, and of how many it knows. */
+  witnessed: number
   needed: number
   of: number
   /** Entries of it that were checked. */

@@ -11,6 +11,8 @@ export interface CheckedNote {
   checkpoint: Checkpoint
   /** By their names in the policy; `at` is each witness's own clock. */
   witnesses: { name: string; at: Date }[]
+  /** How many witnesses cosigned, how many the policy asks for at least, and of how many it knows. */
+  witnessed: number
   needed: number
   of: number
   faults: Fault[]
@@ -32,15 +34,17 @@ export function checkNote(bytes: Buffer, policy: Policy, why: (says: string) => 
     )
     return at instanceof Date ? [{ name, at }] : []
   })
-  const { needed, of } = describeQuorum(policy)
+  const k = countNames(policy, (name) => witnesses.some((witness) => witness.name === name))
+  const of = countNames(policy, () => true)
+  const { needed } = describeQuorum(policy)
   if (!meetsQuorum(policy, new Set(witnesses.map(({ name }) => name))))
-    add({
-      stage: 'quorum',
-      kind: 'incomplete',
-      says: `Witnessed ${witnesses.length} of ${of}: fewer than the policy asks for (${needed}).`,
-    })
-  return { checkpoint, witnesses, needed, of, faults }
+    add({ stage: 'quorum', kind: 'incomplete', says: `Witnessed ${k} of ${of}: fewer than the policy asks for (${needed}).` })
+  return { checkpoint, witnesses, witnessed: k, needed, of, faults }
 }
+
+/** Witnesses of the policy, each once however many keys it has. */
+const countNames = (policy: Policy, counts: (name: string) => boolean): number =>
+  new Set(policy.witnesses.filter(({ name }) => counts(name)).map(({ key }) => key.name)).size
 
 function readNote(text: string): { note: SignedNote; checkpoint: Checkpoint } {
   const note = parseNote(text)

@@ -54,7 +54,7 @@ function refuseStrays(bundle: OpenBundle, years: ReadonlySet<string>): void {
 /** A log with its tree, from a checked note. `read` gives tiles. */
 export function describeYear(
   year: string,
-  { checkpoint, witnesses, needed, of }: CheckedNote,
+  { checkpoint, witnesses, witnessed, needed, of }: CheckedNote,
   read: (tile: Tile) => Buffer | undefined,
 ): OpenYear {
   const { origin, size, root } = checkpoint
@@ -66,6 +66,7 @@ export function describeYear(
     root: root.toString('base64'),
     tree: openTree(checkpoint, read),
     witnesses: witnesses.map(({ name, at }) => ({ name, at: at.toISOString() })),
+    witnessed,
     needed,
     of,
     entries: 0,

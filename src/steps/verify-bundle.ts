@@ -7,7 +7,7 @@ import { createItemHeads, type ItemHeads } from '#domain/item-heads.ts'
 import { newCounts } from '#domain/log-check.ts'
 import { parsePolicy } from '#domain/tlog-policy.ts'
 import { collectFaults, type Faults } from '#domain/verdict.ts'
-import type { Verification } from '#domain/verification.ts'
+import type { Verification, VerifiedLog } from '#domain/verification.ts'
 import { CrosslineError } from '#errors.ts'
 import { checkMembers, comparePolicy, readManifest } from './check-members.ts'
 import { checkSince } from './check-since.ts'
@@ -87,12 +87,16 @@ function verifyAll(source: BundleSource, options: VerifyOptions, run: Run): void
   const indexes = years.map((year) => openIndex(bundle, year, { manifest, run }))
   years.forEach((year, n) => {
     year.entries = verifyYear(year, indexes[n], { ...run, bundle, manifest, digests, onBytes })
-    const { origin, size, root, witnesses, needed, of, entries } = year
-    result.logs.push({ origin, size, root, witnesses, needed, of, entries })
+    result.logs.push(describeLog(year))
   })
   if (options.since) result.since = checkSince(options.since, { policy, faults, years })
   checkItems(manifest?.complete ?? 'none', { heads, faults })
   if (manifest) checkClaims(manifest, indexes, run)
+}
+
+/** Without what only the verification itself needs. */
+export function describeLog({ origin, size, root, witnesses, witnessed, needed, of, entries }: OpenYear): VerifiedLog {
+  return { origin, size, root, witnesses, witnessed, needed, of, entries }
 }
 
 function countBytes(total: number, onProgress: VerifyOptions['onProgress']): (count: number) => void {
