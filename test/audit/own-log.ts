@@ -4,7 +4,8 @@ import { createPublicKey, generateKeyPairSync, hash, type KeyObject, randomBytes
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { deriveKeys } from '#crypto/sealed-text.ts'
+import type { Test } from 'tap'
+import { type DerivedKeys, deriveKeys } from '#crypto/sealed-text.ts'
 import { createLogger } from '#log.ts'
 import type { AuditEvent, Entry } from '#schema/audit.ts'
 import { appendAudit } from '#steps/append-audit.ts'
@@ -12,20 +13,24 @@ import { createSealer, type SealContext, type Sealer } from '#steps/seal-audit.t
 import { createSealing } from '#steps/sealing.ts'
 import { findOrMakeKey } from '#steps/stable-keys.ts'
 import { stableSubject } from '#steps/subject-keys.ts'
-import { withClient } from '#storage/admin-client.ts'
-import { type Database, inTransactionOrAgain } from '#storage/database.ts'
+import { withClient, withDatabase } from '#storage/admin-client.ts'
+import { type Database, inTransactionOrAgain, openDatabase } from '#storage/database.ts'
 import type { Trx } from '#storage/report-store.ts'
+import { serviceLoginOf } from '#storage/service-login.ts'
 import { createTestDatabase, type Teardown, type TestDatabase } from '../database.ts'
 
-export interface OwnLog {
-  self: string
+interface LogParts {
   database: TestDatabase
   folder: string
   logKey: KeyObject
   clock: { now: Date }
   logLines: string[]
-  /** A context as one process has it: its own memory, the same database, folder and clock. */
-  openProcess(change?: Partial<SealContext>): SealingProcess
+  keys: DerivedKeys
+}
+
+export interface OwnLog extends LogParts {
+  /** One process: a memory of its own, the same database, folder and clock. */
+  openProcess(): SealingProcess
   /** Appends entries to the chain of a subject, in one transaction. */
   append(subject: string, count?: number): Promise<void>
   /** Asks the database: as its superuser, or with another address. */
@@ -41,20 +46,20 @@ export interface SealingProcess {
 }
 
 export async function openLog(t: Teardown, { now = new Date('2026-11-23T12:00:00.000Z') }: { now?: Date } = {}): Promise<OwnLog> {
-  const self = 'hotline-gb'
   const folder = mkdtempSync(join(tmpdir(), 'crossline-seal-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   const database = await createTestDatabase(t)
-  const keys = deriveKeys(randomBytes(32))
   const { privateKey: logKey } = generateKeyPairSync('ed25519')
-  const clock = { now }
-  const logLines: string[] = []
-  const log = createLogger({ level: 'debug', destination: { write: (line: string) => void logLines.push(line) } })
+  return openOver({ database, folder, logKey, clock: { now }, logLines: [], keys: deriveKeys(randomBytes(32)) })
+}
 
-  const openProcess: OwnLog['openProcess'] = (change = {}) => {
+function openOver(parts: LogParts): OwnLog {
+  const { database, folder, logKey, clock, logLines, keys } = parts
+  const log = createLogger({ level: 'debug', destination: { write: (line: string) => void logLines.push(line) } })
+  const openProcess = (): SealingProcess => {
     const sealing = createSealing()
     const ctx: SealContext = {
-      self,
+      self: 'hotline-gb',
       keys,
       log,
       sealing,
@@ -63,7 +68,6 @@ export async function openLog(t: Teardown, { now = new Date('2026-11-23T12:00:00
       auditKey: () => ({ key: logKey, kid: '', publicJwk: { kty: 'OKP', crv: 'Ed25519', x: '' } }),
       checkpoint: () => sealing.checkpoint,
       auditFolder: join(folder, 'audit'),
-      ...change,
     }
     const sealer = createSealer(ctx, { gapMs: 0 })
     const sealAll = async () => {
@@ -73,18 +77,55 @@ export async function openLog(t: Teardown, { now = new Date('2026-11-23T12:00:00
   }
   const writer = openProcess()
   return {
-    self,
-    database,
-    folder,
-    logKey,
-    clock,
-    logLines,
+    ...parts,
     openProcess,
     append: (subject, count = 1) =>
       inTransactionOrAgain(database.database, (trx) => appendTo(writer.ctx, trx, { subject, count })).then(() => undefined),
     ask: (query, values = [], url = database.adminUrl) =>
       withClient(url, async (client) => (await client.query(query, values.length > 0 ? values : undefined)).rows),
   }
+}
+
+/** Changes a table as nobody may: as superuser, in a migration window, with its triggers off for a moment. */
+export async function tamper({ ask }: OwnLog, table: string, change: string): Promise<void> {
+  const triggers = await ask(
+    "select tgname as name from pg_trigger where tgrelid = ('crossline.' || $1)::regclass and tgenabled = 'A' and not tgisinternal",
+    [table],
+  )
+  const alter = (what: string) => triggers.map(({ name }) => `alter table crossline.${table} ${what} trigger ${name}`)
+  await ask(
+    [
+      'begin',
+      "insert into crossline.migration_window (name) values ('tampering')",
+      ...alter('disable'),
+      change,
+      ...alter('enable always'),
+      'commit',
+    ].join(';\n'),
+  )
+}
+
+/** The database as it is now, as a second log with the same folder, key and clock: what a restore of a backup gives later. */
+export async function restoreAs(t: Teardown, log: OwnLog): Promise<OwnLog> {
+  const { name, url, adminUrl } = log.database
+  const copy = `${name}_copy`
+  const server = withDatabase(adminUrl, 'postgres')
+  await withClient(server, async (client) => {
+    await client.query('select pg_terminate_backend(pid) from pg_stat_activity where datname = $1', [name])
+    await client.query(`create database ${copy} template ${name} strategy file_copy`)
+    await client.query(`revoke all on database ${copy} from public`)
+    await client.query(`grant connect on database ${copy} to ${serviceLoginOf(name)}`)
+  })
+  const database = openDatabase({ url: withDatabase(url, copy), applicationName: 'crossline test' })
+  t.teardown(async () => {
+    await database.close()
+    await withClient(server, (client) => client.query(`drop database if exists ${copy} with (force)`))
+  })
+  return openOver({
+    ...log,
+    logLines: [],
+    database: { url: withDatabase(url, copy), adminUrl: withDatabase(adminUrl, copy), name: copy, database },
+  })
 }
 
 /** Appends to a chain within a transaction of the test. */
@@ -172,4 +213,25 @@ async function checkCheckpoints(
     if (!verify(null, Buffer.from(`${text}\n`), createPublicKey(logKey), signed)) throw new Error('the note is not signed')
   }
   if (checkpoints.at(-1)?.size !== bytes.length) throw new Error(`the last checkpoint of ${year} does not hold every leaf`)
+}
+
+/** A log with sealed entries, and a fresh process that has not looked at it yet. */
+export async function openSealedLog(t: Test, entries = 3) {
+  const log = await openLog(t)
+  const first = log.openProcess()
+  await log.append('a', entries)
+  await first.sealAll()
+  return { log, first, fresh: log.openProcess() }
+}
+
+/** The log is halted for this reason, loudly, and nothing was signed after `sealed`. */
+export async function expectHalt(t: Test, log: OwnLog, halt: { why: string; sealed?: number }): Promise<void> {
+  const [state] = await log.ask('select halted_why as why, halted_at is not null as dated from crossline.audit_state')
+  t.same(state, { why: halt.why, dated: true }, `halted: ${halt.why}`)
+  t.ok(
+    log.logLines.some((line) => line.includes('"level":"fatal"') && line.includes(`"why":"${halt.why}"`)),
+    'and said so',
+  )
+  const [{ size }] = await log.ask('select coalesce(max(size), 0)::int as size from crossline.audit_checkpoint')
+  if (halt.sealed !== undefined) t.equal(size, halt.sealed, 'nothing was signed')
 }
