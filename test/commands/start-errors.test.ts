@@ -78,6 +78,7 @@ const wrong: [string, ...string[]][] = [
   ['TLS_KEY', absent, aFolder, noise, gb.node.certificate, gb.sign, openToOthers(gb.node.key)],
   ['TLS_CA', absent, aFolder, noise, gb.node.key, gb.node.certificate, fileOf('')],
   ['SIGN_KEY', absent, aFolder, noise, gb.node.key, gb.audit, openToOthers(gb.sign)],
+  ['AUDIT_KEY', absent, aFolder, noise, gb.node.key, gb.sign, openToOthers(gb.audit)],
   ['MASTER_KEY', aFolder, noise, join(noise, 'below'), '/proc/x/master.key'],
   ['GEO_COUNTRY_DB', absent, aFolder, noise, env.GEO_ASN_DB ?? ''],
   ['GEO_ASN_DB', absent, aFolder, noise, env.GEO_COUNTRY_DB ?? ''],
