@@ -56,7 +56,7 @@ function watchRefs(ctx: ExportContext, { plan, claim, index }: { plan: ExportPla
         only !== undefined &&
         leaves[0] !== undefined &&
         (await countSealed(ctx.db, only, plan.pin.end)) === seen.get(only.toString('base64url'))
-      const proven = leaves.filter((leaf) => leaf !== undefined)
+      const proven = leaves.filter((leaf) => leaf !== undefined).sort((one, other) => one.place - other.place)
       return {
         claim: isWhole ? claim : 'none',
         lines: proven.length > 0 ? () => toLines(index, proven) : undefined,
