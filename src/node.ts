@@ -314,9 +314,11 @@ function checkIdentity(
   const isListed =
     directory.findMember(self)?.certificates.some(({ fingerprint }) => fingerprint === identity.fingerprint) ?? false
   const isKeyListed = directory.signingKeys(self).some(({ kid }) => kid === identity.signingKey.kid)
-  if (!isListed || !isKeyListed) {
+  const isAuditKeyListed =
+    directory.findMember(self)?.keys.some(({ use, kid }) => use === 'audit' && kid === identity.auditKey.kid) ?? false
+  if (!isListed || !isKeyListed || !isAuditKeyListed) {
     log.error(
-      { step: 'start', certificateListed: isListed, keyListed: isKeyListed },
+      { step: 'start', certificateListed: isListed, keyListed: isKeyListed, auditKeyListed: isAuditKeyListed },
       'the directory does not list this identity: peers will refuse this node',
     )
   }

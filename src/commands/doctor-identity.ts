@@ -95,9 +95,19 @@ export function examineMembership(
       ),
     )
   }
+  const auditKey = member.keys.find(({ use, kid }) => use === 'audit' && kid === identity.auditKey.kid)
+  if (auditKey?.state !== 'current') {
+    findings.push(
+      failed(
+        'membership',
+        `AUDIT_KEY is ${auditKey ? `listed as ${auditKey.state}` : 'not in the directory'}: nobody can verify the audit log that it signs.`,
+        'Set AUDIT_KEY to the key that the directory lists as current.',
+      ),
+    )
+  }
   return findings.length > 0
     ? findings
-    : [ok('membership', 'The directory lists this member with this certificate and this signing key.')]
+    : [ok('membership', 'The directory lists this member with this certificate, signing key and audit key.')]
 }
 
 function splitPem(text: string): string[] {

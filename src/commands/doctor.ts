@@ -11,6 +11,7 @@ import { examineDirectory } from './doctor-directory.ts'
 import { collect, days, type Finding, ok, warning } from './doctor-findings.ts'
 import { examineIdentity, examineMembership } from './doctor-identity.ts'
 import { examinePeers } from './doctor-peers.ts'
+import { examineSealing } from './doctor-sealing.ts'
 import { examineWitnesses } from './doctor-witnesses.ts'
 
 export interface Examination {
@@ -24,11 +25,12 @@ const oldGeoDays = 45
 
 /** What to do when a part can't even be looked at. */
 const remedies = {
-  certificates: 'Set TLS_CERT, TLS_KEY, TLS_CA and SIGN_KEY to readable files.',
+  certificates: 'Set TLS_CERT, TLS_KEY, TLS_CA, SIGN_KEY and AUDIT_KEY to readable files.',
   directory: 'Get root.json and directory.json from the network office, and set ROOT_FILE and DIRECTORY_FILE.',
   geolocation: 'Set GEO_COUNTRY_DB and GEO_ASN_DB to sound MMDB files.',
   peers: 'Look at the network of this machine.',
   outbox: 'Look at the database.',
+  sealing: 'Look at the database.',
   witnesses: 'Look at the database.',
   'security events': 'Look at the database.',
 }
@@ -68,6 +70,7 @@ async function examineAll(config: Config, env: Environment, now: () => Date): Pr
     const network = identity && directory && { identity, directory, now }
     if (network) await look('peers', () => examineNetwork(config, network))
     if (db) await look('outbox', () => examineQueues(db, now()))
+    if (db) await look('sealing', () => examineSealing(db))
     const held = directory
     if (db && held) await look('witnesses', () => examineWitnesses(db, { self: config.member, directory: held, now: now() }))
     if (db) await look('security events', () => examineSecurityEvents(db, now()))
