@@ -353,7 +353,7 @@ async function openCdn(config: Config, log: Logger): Promise<OpenCdnList> {
   return nameSetting('CDN_RANGES_FILE', opening)
 }
 
-/** Read once: who changes it starts the node again. Throws `invalid_config`. */
+/** Read once: who changes it starts the node again. Throws `invalid_config` or `bad_policy`. */
 async function readAuditPolicy({ auditPolicy }: Config): Promise<string | undefined> {
   if (auditPolicy === undefined) return undefined
   const text = await readFile(auditPolicy, 'utf8').catch((cause: unknown) => {

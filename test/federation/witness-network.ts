@@ -28,12 +28,13 @@ export const countEvents = async (member: RunningMember, code: string): Promise<
   (await statusOf(member)).securityEvents.find((event: { code: string }) => event.code === code)?.count ?? 0
 export const sizeOf = async (member: RunningMember): Promise<number> => (await statusOf(member)).audit.checkpoint?.size ?? 0
 
-export async function startNetwork(t: Teardown, count: number) {
+export async function startNetwork(t: Teardown, count: number, env: Record<string, string> = {}) {
   const options: NetworkOptions = {
     members: members.slice(0, count),
     zone: { 'home.example': { A: [addresses.GB] } },
     witnessRoundMs: roundMs,
     peerWaitMs: 2000,
+    env,
   }
   const network = await createNetwork(t, options)
   return { network, options }

@@ -43,6 +43,25 @@ t.test('every call reaches its step with method, path, certificate and proof as 
   })
 })
 
+t.test('a checkpoint is text both ways, and a conflict is a size with the note that shows it', async (t) => {
+  const text = { ...proof, 'content-type': 'text/plain; charset=utf-8' }
+  const body = Buffer.from('old 0\n\nnote')
+  const conflict = await node.ask('POST', '/federation/v1/witness', { body, headers: text })
+  t.match(conflict, { status: 409, text: '7\n', headers: { 'content-type': 'text/x.tlog.size' } })
+  t.equal(conflict.headers['content-type'], 'text/x.tlog.size', 'as C2SP names it, and nothing behind')
+  t.equal(Buffer.from(String(conflict.headers['crossline-checkpoint']), 'base64url').toString(), 'a note')
+  t.equal(conflict.headers['crossline-error'], undefined, 'it is an answer, no refusal')
+  t.same(node.seen.bodies.at(-1), body, 'the digest is checked over exactly what was sent')
+  t.match(node.seen.calls.at(-1), { method: 'POST', path: '/federation/v1/witness', withRoot: false })
+  t.match(await node.ask('GET', '/federation/v1/checkpoint', { headers: proof }), { status: 200, text: 'a note' })
+  const other = await node.ask('POST', '/federation/v1/witness', { body: { old: 0 }, headers: proof })
+  t.match(other, refused('unsupported_media_type', 415))
+  const large = await node.ask('POST', '/federation/v1/witness', { body: Buffer.alloc(65_537, 'a'), headers: text })
+  t.match(large, refused('too_large', 413))
+  const packed = await node.ask('POST', '/federation/v1/witness', { body, headers: { ...text, 'content-encoding': 'gzip' } })
+  t.match(packed, refused('unsupported_encoding', 415))
+})
+
 t.test('capabilities asks for a certificate only', async (t) => {
   const before = node.seen.calls.length
   t.match(await node.ask('GET', '/federation/v1/capabilities'), { status: 200, json: { capabilities: 'a.b.c' } })
