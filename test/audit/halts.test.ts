@@ -1,5 +1,7 @@
 // What makes the sealer stop rather than sign: each contradiction is made by hand, as a superuser, and the halt stays until an operator
 // resumes, which looks at everything again first.
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { resumeSealing } from '#steps/resume-sealing.ts'
 import { createSealing, refuseUnsealed } from '#steps/sealing.ts'
@@ -76,6 +78,16 @@ t.test('a tree in the database that contradicts itself', async (t) => {
     t.same((await log.ask('select count(*)::int as n from crossline.audit_checkpoint'))[0], { n: 1 }, 'nothing was signed')
     await t.rejects(resumeSealing(fresh.ctx, 'well'), { code: 'audit_unavailable' })
   }
+})
+
+t.test('a root that was changed wherever it stands is not the one of the tree', async (t) => {
+  const { log, fresh } = await openSealedLog(t, 300)
+  rmSync(join(log.folder, 'audit'), { recursive: true })
+  await tamper(log, 'audit_shard', "update crossline.audit_shard set root = sha256('x')")
+  await tamper(log, 'audit_checkpoint', "update crossline.audit_checkpoint set root = sha256('x')")
+  await log.append('a')
+  await fresh.sealAll()
+  await expectHalt(t, log, { why: 'broken_tree', sealed: 301 })
 })
 
 t.test('leaves and tiles in the database that are in the way of new ones', async (t) => {
