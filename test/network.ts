@@ -51,6 +51,7 @@ export interface Answer {
   status: number
   headers: Record<string, string | string[] | undefined>
   text: string
+  bytes: Buffer
   // biome-ignore lint/suspicious/noExplicitAny: a test looks into whatever came back
   body: any
 }
@@ -227,8 +228,9 @@ async function prepareMember(t: Teardown, { id, countries }: Member, place: Plac
         body: payload,
         headers: { ...(payload === null ? {} : { 'content-type': 'application/json' }), ...headers },
       })
-      const text = await answer.body.text()
-      return { status: answer.statusCode, headers: answer.headers, text, body: parseIfJson(text) }
+      const bytes = Buffer.from(await answer.body.arrayBuffer())
+      const text = bytes.toString()
+      return { status: answer.statusCode, headers: answer.headers, text, bytes, body: parseIfJson(text) }
     },
   }
 }

@@ -2,6 +2,7 @@
 import swagger from '@fastify/swagger'
 import type { ErrorCode } from '#errors.ts'
 import { Entry, EntryPage } from '#schema/audit.ts'
+import { AuditExport, ExportInput } from '#schema/audit-export.ts'
 import { CapabilitiesClaims, SignedDocument } from '#schema/calls.ts'
 import { ErrorClaims, PongClaims, ProofClaims } from '#schema/claims.ts'
 import { Directory, Root } from '#schema/directory.ts'
@@ -55,6 +56,8 @@ const published = [
   AssessmentInput,
   ActionInput,
   EntryPage,
+  AuditExport,
+  ExportInput,
   Entry,
   Status,
   PingInput,
