@@ -123,6 +123,7 @@ begin
     raise exception 'the entry is about something else' using errcode = 'insufficient_privilege';
   end if;
   delete from subject_key where subject = p_subject;
+  delete from audit_case where subject = p_subject;
   if p_kind = 'item' then
     delete from item_content where item_id = p_subject;
     delete from item_evidence where item_id = p_subject;

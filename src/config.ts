@@ -27,6 +27,8 @@ export interface Config {
   cdnToHome: boolean
   /** Texts of a closed item are erased after so many days. */
   retentionDays: number
+  /** What one liaison may ask: questions a minute, and entries shown a day. */
+  liaison: { questionsPerMinute: number; rowsPerDay: number }
   /** Most entries in one export of the audit log. */
   exportMaxRows: number
   logLevel: (typeof logLevels)[number]
@@ -62,6 +64,8 @@ export const variables = {
   DNS_SERVERS: 'resolvers as address:port, separated by commas; default: the system’s',
   DNS_TIMEOUT_MS: 'time for one try at one resolver; default 2000',
   CDN_TO_HOME: 'true: route what hides behind a CDN to that network’s own country; default false: a person decides',
+  LIAISON_QUESTIONS_PER_MINUTE: 'questions that one liaison may ask the audit log a minute; default 60',
+  LIAISON_ROWS_PER_DAY: 'entries of the audit log that one liaison is shown a day (UTC), exports included; default 1000000',
   EXPORT_MAX_ROWS: 'most entries in one export of the audit log; default 5000000',
   RETENTION_DAYS: 'days after which the texts of a closed item are erased; default 365',
   LOG_LEVEL: 'fatal, error, warn, info, debug, trace or silent; default info',
@@ -114,6 +118,10 @@ export function readConfig(env: Environment): Config {
     dns: { servers: list(optional('DNS_SERVERS')), timeoutMs: number('DNS_TIMEOUT_MS', 2000, [100, 30_000]) },
     cdnToHome: text('CDN_TO_HOME', 'false') === 'true',
     retentionDays: number('RETENTION_DAYS', 365, [1, 36_500]),
+    liaison: {
+      questionsPerMinute: number('LIAISON_QUESTIONS_PER_MINUTE', 60, [1, 1_000_000]),
+      rowsPerDay: number('LIAISON_ROWS_PER_DAY', 1_000_000, [1, 1_000_000_000]),
+    },
     exportMaxRows: number('EXPORT_MAX_ROWS', 5_000_000, [1, 100_000_000]),
     logLevel: text('LOG_LEVEL', 'info') as Config['logLevel'],
   }

@@ -44,7 +44,7 @@ export const errorCodes = {
   unsigned_checkpoint: { status: 403, title: 'No current key of the log has signed the checkpoint' },
   broken_proof: { status: 422, title: 'The consistency proof does not verify' },
   rate_limited: { status: 429, title: 'Too many requests' },
-  quota_exceeded: { status: 429, title: 'As many entries were shown as this client may be shown in one day' },
+  quota_exceeded: { status: 429, title: 'As many entries of the audit log as a day allows have been shown' },
   overloaded: { status: 503, title: 'The node is overloaded' },
   maintenance: { status: 503, title: 'The node is under maintenance' },
   bad_checkpoint: { status: 422, title: 'The checkpoint does not have its exact form, or a signature on it does not verify' },

@@ -11,8 +11,17 @@ import type { DirectoryKeeper } from '#steps/directory-keeper.ts'
 import { findEntries } from '#steps/find-entries.ts'
 import { findReadiness } from '#steps/find-readiness.ts'
 import { findStatus } from '#steps/find-status.ts'
+import {
+  findNote,
+  findTile,
+  proveConsistency,
+  proveConsistencyAsText,
+  proveInclusion,
+  proveInclusionAsText,
+} from '#steps/prove-entry.ts'
 import { findReceipt, receiveBatch } from '#steps/receive-batch.ts'
 import { openBundle, requestExport, showExport } from '#steps/request-export.ts'
+import { showCustody } from '#steps/show-custody.ts'
 import { findItems, getItem, getReport } from '#steps/show-items.ts'
 import { findOwnCheckpoint, witnessCheckpoint } from '#steps/witness-checkpoint.ts'
 import { findClientRow } from '#storage/client-store.ts'
@@ -50,6 +59,13 @@ function bindAll(ctx: StepContext, keeper: DirectoryKeeper): Steps {
     assessItem: (id, input, caller) => assessItem(ctx, id, { input, caller }),
     recordAction: (id, input, caller) => recordAction(ctx, id, { input, caller }),
     findEntries: (query, caller) => findEntries(ctx, query, caller),
+    showCustody: (asked, caller) => showCustody(ctx, asked, caller),
+    findNote: (shard, caller) => findNote(ctx, shard, caller),
+    findTile: (asked, caller) => findTile(ctx, asked, caller),
+    proveInclusion: (asked, caller) => proveInclusion(ctx, asked, caller),
+    proveInclusionAsText: (asked, caller) => proveInclusionAsText(ctx, asked, caller),
+    proveConsistency: (asked, caller) => proveConsistency(ctx, asked, caller),
+    proveConsistencyAsText: (asked, caller) => proveConsistencyAsText(ctx, asked, caller),
     requestExport: (input, caller) => requestExport(ctx, input, caller),
     showExport: (id, caller) => showExport(ctx, id, caller),
     openBundle: (asked, caller) => openBundle(ctx, asked, caller),

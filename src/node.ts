@@ -19,6 +19,7 @@ import { createLogger, type Logger } from '#log.ts'
 import { namesOfWitnesses } from '#steps/audit-policy.ts'
 import type { StepContext } from '#steps/context.ts'
 import type { DirectoryKeeper } from '#steps/directory-keeper.ts'
+import { createLiaisonLimits } from '#steps/liaison-limits.ts'
 import { lookAtLog } from '#steps/look-at-sealing.ts'
 import { createRecent } from '#steps/recent.ts'
 import { recordMigrations } from '#steps/record-migrations.ts'
@@ -173,6 +174,7 @@ async function assemble(assembly: Assembly): Promise<Node> {
     },
     erasures: openErasureJournal({ folder: join(config.dataDir, 'audit'), key: keys.erasures }),
     policy: { cdnToHome: config.cdnToHome, retentionDays: config.retentionDays },
+    liaison: createLiaisonLimits(config.liaison, now),
     exports: { folder: join(config.dataDir, 'exports'), maxRows: config.exportMaxRows },
     now,
     log,

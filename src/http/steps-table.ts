@@ -1,7 +1,8 @@
 // Everything the HTTP side asks of the node: one function per call, bound to its context by node.ts. Handlers call one of them each.
 import type { ErrorCode } from '#errors.ts'
-import type { EntryPage, EntryQuery } from '#schema/audit.ts'
+import type { Custody, CustodyQuery, EntryPage, EntryQuery } from '#schema/audit.ts'
 import type { AuditExport, ExportInput } from '#schema/audit-export.ts'
+import type { ConsistencyProof, ConsistencyQuery, InclusionProof, InclusionQuery } from '#schema/audit-proofs.ts'
 import type { ItemQuery } from '#schema/calls.ts'
 import type { PingInput } from '#schema/receipt.ts'
 import type {
@@ -58,6 +59,14 @@ export interface Steps {
   assessItem(id: string, input: AssessmentInput, caller: Caller): Promise<Item>
   recordAction(id: string, input: ActionInput, caller: Caller): Promise<Item>
   findEntries(query: EntryQuery, caller: Caller): Promise<EntryPage>
+  showCustody(asked: { ref: string; query: CustodyQuery }, caller: Caller): Promise<Custody>
+  /** Without a year the log that grows now is meant, here and below. */
+  findNote(shard: { year?: number }, caller: Caller): Promise<string>
+  findTile(asked: { year?: number; path: string }, caller: Caller): Promise<{ bytes: Buffer; isFull: boolean }>
+  proveInclusion(asked: { year?: number; query: InclusionQuery }, caller: Caller): Promise<InclusionProof>
+  proveInclusionAsText(asked: { year?: number; query: InclusionQuery }, caller: Caller): Promise<string>
+  proveConsistency(asked: { year?: number; query: ConsistencyQuery }, caller: Caller): Promise<ConsistencyProof>
+  proveConsistencyAsText(asked: { year?: number; query: ConsistencyQuery }, caller: Caller): Promise<string>
   requestExport(input: ExportInput, caller: Caller): Promise<AuditExport>
   showExport(id: string, caller: Caller): Promise<AuditExport>
   openBundle(asked: RangeAsked & { id: string }, caller: Caller): Promise<OpenedBundle>

@@ -12,6 +12,7 @@ import type { HeldDirectory } from '#domain/held-directory.ts'
 import type { Logger } from '#log.ts'
 import type { Database } from '#storage/database.ts'
 import type { ErasureJournal } from '#storage/erasure-journal.ts'
+import type { LiaisonLimits } from './liaison-limits.ts'
 import type { Recent } from './recent.ts'
 import type { OwnCheckpoint, Sealing } from './sealing.ts'
 import type { ItemContent } from './texts.ts'
@@ -64,6 +65,8 @@ export interface StepContext {
   erasures: ErasureJournal
   /** `retentionDays`: how long texts are kept after an item is closed. */
   policy: { cdnToHome: boolean; retentionDays: number }
+  /** How much one liaison may ask. */
+  liaison: LiaisonLimits
   /** Where finished exports of the log lie, and how many entries one may have. */
   exports: { folder: string; maxRows: number }
   now(): Date

@@ -1,103 +1,82 @@
-// Step 9: a liaison asks the audit log. The question is itself an entry, written and committed before the answer goes out.
-import { randomUUIDv7 } from 'node:crypto'
-import { digest } from '#crypto/digests.ts'
-import { toJcs } from '#domain/audit-entry.ts'
+// Step 9: a liaison asks the audit log for sealed entries. The question is itself an entry, written and committed before the answer goes out.
 import { CrosslineError } from '#errors.ts'
-import type { EntryPage, EntryQuery, EntryView } from '#schema/audit.ts'
-import { type AuditFilter, type AuditScope, type FoundEntry, findAuditEntries, findSettledEntry } from '#storage/audit-store.ts'
-import { inTransaction } from '#storage/database.ts'
-import { insertSubjectKeys } from '#storage/report-store.ts'
-import { type Actor, appendAudit, type Opening, subjectRef } from './append-audit.ts'
+import type { EntryPage, EntryQuery } from '#schema/audit.ts'
+import { type AuditFilter, findAuditEntries, findCaseSubjects, type LeafPlace } from '#storage/liaison-store.ts'
+import { subjectRef } from './append-audit.ts'
 import type { Caller, StepContext } from './context.ts'
-import { readCursor, writeCursor } from './show-items.ts'
-import { makeSubjectKey, openJson, openSubjectKey } from './subject-keys.ts'
+import { admitQuestion, answerQuestion, hideCase } from './record-query.ts'
+import { findSealedEnd, makeViews } from './show-entry.ts'
 
 const defaultLimit = 100
-/** How long a question waits for writers that were at work before it; far longer than any of our transactions takes. */
-const settleMs = 10_000
+/** More items than this under one file number are no case, but everything that a hotline does. */
+const maxCaseSubjects = 10_000
 
-/** Entries that the liaison's countries are touched by. Throws `purpose_required`, `invalid_cursor`, `schema_invalid` for a reversed range. */
+/**
+ * Sealed entries that the liaison's countries are touched by. Throws `purpose_required`, `invalid_cursor`, `not_found` for a member that the
+ * directory never listed, `schema_invalid` for a reversed range, `rate_limited`, `quota_exceeded`.
+ */
 export async function findEntries(ctx: StepContext, query: EntryQuery, caller: Caller): Promise<EntryPage> {
-  const purpose = query.purpose?.trim()
-  if (!purpose) throw new CrosslineError('purpose_required', { pointer: '/purpose' })
-  const filter = { ...readFilter(ctx, query), untilId: await getSettledEnd(ctx) }
-  const found = await inTransaction(ctx.db, async (trx) => {
-    const entries = await findAuditEntries(trx, scopeOf(ctx, caller), filter)
-    const key = makeSubjectKey(ctx, randomUUIDv7())
-    await insertSubjectKeys(trx, [{ subject: key.subject, wrapped: key.wrapped }])
-    await appendAudit(ctx, trx, [
-      {
-        event: 'audit.queried',
-        subject: key,
-        actor: { kind: 'client', fingerprint: caller.client.fingerprint },
-        payload: {
-          query: { filter: digest(toJcs({ ...query, purpose: '', caseReference: '' })), rows: entries.length },
-          purpose: { purpose, ...(query.caseReference === undefined ? {} : { case: query.caseReference }) },
-          trace: caller.trace,
-        },
-      },
-    ])
-    return entries
-  })
-  ctx.log.info(
-    { step: 'find-entries', trace: caller.trace, rows: found.length, countries: caller.client.countries },
-    'audit log queried',
+  await admitQuestion(ctx, query, caller)
+  const filter = await readFilter(ctx, query)
+  const end = await findSealedEnd(ctx)
+  const found = await answerQuestion(ctx, { question: query, caller }, (trx, scope) =>
+    end ? findAuditEntries(trx, scope, { ...filter, before: end.place }) : Promise.resolve([]),
   )
+  const show = await makeViews(ctx, { found, end, caller })
   const last = found.at(-1)
   return {
-    entries: found.map((entry) => showEntry(ctx, entry, caller)),
-    next: found.length === filter.limit && last ? writeCursor(last.id) : null,
+    entries: found.map(show),
+    next: found.length === filter.limit && last ? writePlace(last) : null,
+    checkpoint: end?.checkpoint ?? null,
   }
 }
 
-async function getSettledEnd(ctx: StepContext): Promise<number> {
-  const end = await findSettledEntry(ctx.db, settleMs)
-  if (end === undefined) throw new CrosslineError('overloaded', { retryAfterS: 5 })
-  return end
-}
+/** What reading a question needs. */
+export type FilterContext = Pick<StepContext, 'db' | 'keys' | 'directory'>
 
-function readFilter(ctx: StepContext, query: EntryQuery): Omit<AuditFilter, 'untilId'> {
-  const { since, until, event, member, country, item } = query
+/** What to look for, but not under which checkpoint. Exports ask with the same filters. Throws as `findEntries` does. */
+export async function readFilter(ctx: FilterContext, query: EntryQuery): Promise<Omit<AuditFilter, 'before'>> {
+  const { since, until, event, member, country, item, after } = query
   if (since !== undefined && until !== undefined && since >= until) {
     throw new CrosslineError('schema_invalid', { pointer: '/until', detail: 'The range ends before it begins.' })
   }
+  if (member !== undefined && !ctx.directory().findMember(member)) {
+    throw new CrosslineError('not_found', { pointer: '/member', detail: 'The directory lists no such member.' })
+  }
+  const refs = await readRefs(ctx, query)
   return {
     ...(since === undefined ? {} : { since: new Date(since) }),
     ...(until === undefined ? {} : { until: new Date(until) }),
     ...(event === undefined ? {} : { event }),
     ...(member === undefined ? {} : { member }),
     ...(country === undefined ? {} : { country }),
-    ...(item === undefined ? {} : { ref: subjectRef(ctx, item) }),
-    afterId: readCursor(query.after),
+    ...(refs === undefined ? {} : { refs: item === undefined ? refs : refs.filter((ref) => ref.equals(subjectRef(ctx, item))) }),
+    after: after === undefined ? undefined : readPlace(after),
     limit: query.limit ?? defaultLimit,
   }
 }
 
-/** A country's liaison sees what is hosted there and what its hotlines hand over or take. */
-function scopeOf(ctx: StepContext, { client }: Caller): AuditScope {
-  const members = ctx
-    .directory()
-    .document.members.filter((member) => member.countries.some((country) => client.countries.includes(country)))
-  return { networkWide: client.networkWide, countries: client.countries, members: members.map((member) => member.id) }
-}
-
-function showEntry(ctx: StepContext, found: FoundEntry, caller: Caller): EntryView {
-  const { id, recorded_at, country, entry, leaf } = found
-  return {
-    id,
-    recordedAt: recorded_at.toISOString(),
-    leaf: leaf.toString('base64url'),
-    country,
-    entry: entry.toString(),
-    disclosed: disclose(ctx, found, caller),
+/** What the filters `item` and `case` name, as pseudonyms; undefined without either. */
+async function readRefs(ctx: FilterContext, query: EntryQuery): Promise<Buffer[] | undefined> {
+  if (query.case === undefined) return query.item === undefined ? undefined : [subjectRef(ctx, query.item)]
+  const subjects = await findCaseSubjects(ctx.db, hideCase(ctx, query.case), maxCaseSubjects + 1)
+  if (subjects.length > maxCaseSubjects) {
+    throw new CrosslineError('schema_invalid', {
+      pointer: '/case',
+      detail: 'Too much carries this file number: ask by time or item.',
+    })
   }
+  return subjects.map((subject) => subjectRef(ctx, subject))
 }
 
-/** What another liaison asked, and why, stays closed: that it asked is all that the log shows. */
-function disclose(ctx: StepContext, { subject, sealed, wrapped, event }: FoundEntry, { client }: Caller): Opening {
-  if (!subject || !sealed || !wrapped) return {}
-  const opening = openJson(openSubjectKey(ctx, subject, wrapped), 'audit', sealed) as Opening
-  const actor = opening.actor?.value as Actor | undefined
-  const isAnothers = event === 'audit.queried' && !(actor?.kind === 'client' && actor.fingerprint === client.fingerprint)
-  return isAnothers ? {} : opening
+/** A cursor is a place in the log, as opaque text. Throws `invalid_cursor`. */
+function readPlace(cursor: string): LeafPlace {
+  const [, year, index] = /^l(\d{4})\.(\d{1,16})$/.exec(Buffer.from(cursor, 'base64url').toString()) ?? []
+  const place = { year: Number(year), index: Number(index) }
+  if (!Number.isSafeInteger(place.index) || writePlace(place) !== cursor) {
+    throw new CrosslineError('invalid_cursor', { pointer: '/after' })
+  }
+  return place
 }
+
+const writePlace = ({ year, index }: LeafPlace): string => Buffer.from(`l${year}.${index}`).toString('base64url')

@@ -5,7 +5,7 @@ import type { Tables } from './tables.ts'
 
 /** A table whose rows take their number from a sequence, and the last number that stands in it. */
 export interface Numbered {
-  table: 'audit_entry' | 'item'
+  table: 'item'
   findLast: () => Promise<number>
 }
 

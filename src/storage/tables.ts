@@ -194,6 +194,19 @@ export interface Tables {
     entry: Buffer
     leaf: Generated<Buffer>
   }
+  audit_place: {
+    year: number
+    leaf_index: number
+    entry_id: number
+    recorded_at: Date
+    event: string
+    from_member: string | null
+    to_member: string | null
+    country: string | null
+  }
+  audit_stretch: { year: number; n: number; earliest: Date; latest: Date }
+  audit_case: { case_key: Buffer; subject: string }
+  liaison_use: { fingerprint: string; day: string; queries: number; rows: number }
   audit_payload: { entry_id: number; subject: string; sealed: Buffer }
   audit_head: { item_ref: Buffer; n: number; leaf: Buffer; country: string | null }
   audit_pending: { id: number; leaf: Buffer; recorded_at: Date }

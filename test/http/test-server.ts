@@ -79,6 +79,10 @@ export interface Seen {
   queries: unknown[]
 }
 
+async function noSuch(): Promise<never> {
+  throw new CrosslineError('not_found')
+}
+
 function memorySteps(seen: Seen, clients: Map<string, ApiClient>): Steps {
   const item = answerExamples['getItem'] as Item
   const change = async (_id: string, _input: unknown, caller: Caller) => {
@@ -105,8 +109,18 @@ function memorySteps(seen: Seen, clients: Map<string, ApiClient>): Steps {
     recordAction: change,
     findEntries: async (query) => {
       seen.queries.push(query)
-      return { entries: [], next: null }
+      return { entries: [], next: null, checkpoint: null }
     },
+    showCustody: noSuch,
+    findNote: noSuch,
+    findTile: noSuch,
+    proveInclusion: noSuch,
+    proveInclusionAsText: noSuch,
+    proveConsistency: noSuch,
+    proveConsistencyAsText: noSuch,
+    requestExport: noSuch,
+    showExport: noSuch,
+    openBundle: noSuch,
     findStatus: async () => answerExamples['findStatus'] as Status,
     findClient: async (fingerprint) => clients.get(fingerprint),
     admitCall: async (call) => {
