@@ -162,6 +162,19 @@ audit
   })
 
 audit
+  .command('fsck')
+  .description(
+    'look at the whole log in the database again, as `audit verify` does at a bundle; the same exit codes, nothing is changed',
+  )
+  .option('--json', 'print JSON', false)
+  .action(async (options: { json: boolean }) => {
+    const { auditFsck } = await import('#commands/audit-fsck.ts')
+    const { text, exitCode } = await auditFsck(env, options, (line) => process.stderr.write(`${line}\n`))
+    say(text)
+    process.exitCode = exitCode
+  })
+
+audit
   .command('export')
   .description('write a bundle of entries with all that proves them offline; the order is itself an entry')
   .option('--item <id>', 'only entries of this item')

@@ -8,7 +8,7 @@ import { formatNote, parseNote } from '#domain/signed-note.ts'
 import type { BundleSource } from '#steps/read-bundle.ts'
 import { type VerifyOptions, verifyBundle } from '#steps/verify-bundle.ts'
 
-export const sha256 = (...parts: Uint8Array[]): Buffer => {
+const sha256 = (...parts: Uint8Array[]): Buffer => {
   const digest = createHash('sha256')
   for (const part of parts) digest.update(part)
   return digest.digest()
@@ -27,7 +27,7 @@ export function rootOf(leaves: readonly Buffer[]): Buffer {
   return nodeOf(rootOf(leaves.slice(0, split)), rootOf(leaves.slice(split)))
 }
 
-export function pathOf(leaves: readonly Buffer[], index: number): Buffer[] {
+function pathOf(leaves: readonly Buffer[], index: number): Buffer[] {
   if (leaves.length <= 1) return []
   let split = 1
   while (split * 2 < leaves.length) split *= 2
@@ -124,7 +124,7 @@ export function growLog(network: Network, plans: readonly EntryPlan[], { seenEve
   })
 }
 
-export const refOf = (item: string): string => b64u(sha256(Buffer.from(`item ${item}`)))
+const refOf = (item: string): string => b64u(sha256(Buffer.from(`item ${item}`)))
 const at = (afterS: number): Date => new Date(start + afterS * 1000)
 
 /** A checkpoint over these leaves, signed and cosigned. */
@@ -141,7 +141,7 @@ export function signTree(
 }
 
 /** All tiles of a tree, by the paths of C2SP tlog-tiles. */
-export function tilesOf(leaves: readonly Buffer[]): Map<string, Buffer> {
+function tilesOf(leaves: readonly Buffer[]): Map<string, Buffer> {
   const tiles = new Map<string, Buffer>()
   let hashes: readonly Buffer[] = leaves
   for (let level = 0; hashes.length > 0; level++) {
@@ -188,7 +188,7 @@ export function membersOf(
   return members
 }
 
-export const countLines = (members: Members): number =>
+const countLines = (members: Members): number =>
   [...members]
     .filter(([name]) => /entries.*ndjson$/.test(name))
     .reduce((sum, [, bytes]) => sum + bytes.toString().split('\n').length - 1, 0)

@@ -152,6 +152,7 @@ var errorCodes = {
   unsigned_checkpoint: { status: 403, title: "No current key of the log has signed the checkpoint" },
   broken_proof: { status: 422, title: "The consistency proof does not verify" },
   rate_limited: { status: 429, title: "Too many requests" },
+  quota_exceeded: { status: 429, title: "As many entries of the audit log as a day allows have been shown" },
   overloaded: { status: 503, title: "The node is overloaded" },
   maintenance: { status: 503, title: "The node is under maintenance" },
   bad_checkpoint: { status: 422, title: "The checkpoint does not have its exact form, or a signature on it does not verify" },
@@ -259,12 +260,11 @@ function createItemHeads(seed) {
     return leaves.compare(scratch3, 0, 32, slot * 32, slot * 32 + 32) === 0 ? "follows" : "contradicts";
   };
   const countStates = () => {
-    const found = { missing: 0, other: 0, ref: void 0 };
+    const found = { missing: 0, other: 0 };
     for (let slot = 0; slot < size; slot++) {
       if (wanted[slot] === 0 || states[slot] === met) continue;
       if (states[slot] === unset) found.missing++;
       else found.other++;
-      found.ref ??= Buffer.from(refs.subarray(slot * 32, slot * 32 + 32));
     }
     return found;
   };
@@ -280,12 +280,7 @@ function createItemHeads(seed) {
       lasts.set(last, slot * 32);
       return true;
     },
-    unmet: countStates,
-    unexpected: () => {
-      let count2 = 0;
-      for (let slot = 0; slot < size; slot++) if (wanted[slot] === 0) count2++;
-      return count2;
-    }
+    unmet: countStates
   };
 }
 var doubled = (bytes2) => Buffer.concat([bytes2, Buffer.alloc(bytes2.length)]);
@@ -312,7 +307,6 @@ var form = [
 ].join("");
 var plain = new RegExp(form, "y");
 var quoted = new RegExp(form.replaceAll('"', '\\\\"'), "y");
-var fieldName = /"([a-z]{2,20})(?:\\?"):/g;
 function matchEntry(text, at, isQuoted) {
   const pattern = isQuoted ? quoted : plain;
   pattern.lastIndex = at;
@@ -335,10 +329,14 @@ function readGroups(found) {
   return { actor, at, event, log, n: Number(n), payload, prev, ref, seenRoot, seenSize: Number(seenSize) };
 }
 function isSorted(payload) {
+  const quote2 = payload.startsWith("\\") ? 2 : 1;
   let before = "";
-  for (const [, name2 = ""] of payload.matchAll(fieldName)) {
+  for (let at = quote2; at < payload.length; ) {
+    const end = payload.indexOf(quote2 === 2 ? "\\" : '"', at);
+    const name2 = payload.slice(at, end);
     if (name2 <= before) return false;
     before = name2;
+    at = end + 4 * quote2 + 43 + 2;
   }
   return true;
 }
@@ -535,7 +533,8 @@ var width2 = 256;
 var maxKnownRoots = 4096;
 function createLogCheck(options) {
   const { log, tree, heads, faults, counts } = options;
-  const notAfter = options.notAfter?.toISOString();
+  const notAfter2 = options.notAfter?.at.toISOString() ?? "";
+  const cosigned = options.notAfter?.before ?? 0;
   const rootAt = knownRoots(tree);
   let next = 0;
   let entries = 0;
@@ -622,7 +621,7 @@ function createLogCheck(options) {
       });
   };
   const checkTime = (index, { at }) => {
-    if (notAfter !== void 0 && at > notAfter)
+    if (index < cosigned && at > notAfter2)
       add({
         stage: "time",
         kind: "tampered",
@@ -1407,7 +1406,6 @@ function refuseStrays(bundle, years) {
 }
 function describeYear(year, { checkpoint, witnesses, witnessed, needed, of }, read) {
   const { origin, size, root } = checkpoint;
-  const first = Math.min(...witnesses.map(({ at }) => at.getTime()));
   return {
     year,
     origin,
@@ -1419,8 +1417,12 @@ function describeYear(year, { checkpoint, witnesses, witnessed, needed, of }, re
     needed,
     of,
     entries: 0,
-    notAfter: witnesses.length > 0 ? new Date(first + toleranceMs) : void 0
+    notAfter: notAfter(witnesses)
   };
+}
+function notAfter(witnesses) {
+  const first = Math.min(...witnesses.map(({ at }) => at.getTime()));
+  return witnesses.length > 0 ? new Date(first + toleranceMs) : void 0;
 }
 function readTile(bundle, year, tile) {
   const place = bundle.members.get(`${year}/${tilePath(tile)}`);
@@ -1686,7 +1688,13 @@ function verifyYear(year, index, reading) {
   const rootFault = tree.checkRoot();
   if (rootFault) faults.add({ ...tileFault(rootFault.kind), log: origin });
   const complete = manifest ? completeness[manifest.complete] : "none";
-  const check = createLogCheck({ ...reading, log: origin, tree, complete, notAfter: year.notAfter });
+  const check = createLogCheck({
+    ...reading,
+    log: origin,
+    tree,
+    complete,
+    notAfter: year.notAfter && { at: year.notAfter, before: year.size }
+  });
   const indexRoot = readAll(year, { ...reading, check, indexAt: index?.claim.index });
   if (complete === "log" && check.next < year.size)
     faults.add({

@@ -8,7 +8,7 @@ import { findFormFault, isCount, isDigest, isMemberId, isObject } from './exact-
 import { skipJcs } from './jcs-text.ts'
 import { parseStrictObject } from './strict-json.ts'
 
-export const bundleKind = 'crossline-audit-bundle'
+const bundleKind = 'crossline-audit-bundle'
 export const manifestName = 'manifest.json'
 
 export interface BundleMember {

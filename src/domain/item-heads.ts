@@ -14,9 +14,7 @@ export interface ItemHeads {
   /** What an index says of an item: compared with the entry when it comes. False for an item that was said already. */
   expect(leaf: IndexLeaf): boolean
   /** Items whose entry that the index names did not come, or came with another leaf. */
-  unmet(): { missing: number; other: number; ref: Buffer | undefined }
-  /** Items that entries were about but no index line. */
-  unexpected(): number
+  unmet(): { missing: number; other: number }
 }
 
 const unset = 0
@@ -91,12 +89,11 @@ export function createItemHeads(seed: number): ItemHeads {
     return leaves.compare(scratch, 0, 32, slot * 32, slot * 32 + 32) === 0 ? 'follows' : 'contradicts'
   }
   const countStates = (): ReturnType<ItemHeads['unmet']> => {
-    const found: ReturnType<ItemHeads['unmet']> = { missing: 0, other: 0, ref: undefined }
+    const found: ReturnType<ItemHeads['unmet']> = { missing: 0, other: 0 }
     for (let slot = 0; slot < size; slot++) {
       if (wanted[slot] === 0 || states[slot] === met) continue
       if (states[slot] === unset) found.missing++
       else found.other++
-      found.ref ??= Buffer.from(refs.subarray(slot * 32, slot * 32 + 32))
     }
     return found
   }
@@ -113,11 +110,6 @@ export function createItemHeads(seed: number): ItemHeads {
       return true
     },
     unmet: countStates,
-    unexpected: () => {
-      let count = 0
-      for (let slot = 0; slot < size; slot++) if (wanted[slot] === 0) count++
-      return count
-    },
   }
 }
 

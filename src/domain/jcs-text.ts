@@ -13,7 +13,7 @@ const string = /"(?:[^"\\\u0000-\u001f]|\\["\\bfnrt]|\\u00(?:0[1-7be-f]|1[0-9a-f
 // biome-ignore lint/suspicious/noControlCharactersInRegex: as above
 const name = /"([^"\\\u0000-\u001f]*)"/y
 
-/** Where the value that begins at `at` ends. Throws `malformed_request` when it is not in canonical form. */
+/** Where the value that begins at `at` ends, in a text that was decoded from UTF-8. Throws `malformed_request` when it is not in canonical form. */
 export function skipJcs(text: string, at: number, depth = 0): number {
   const first = text[at]
   if (first === '"') return skip(string, text, at)

@@ -17,8 +17,8 @@ export interface LogCheckOptions {
   heads: ItemHeads
   faults: Faults
   complete: Completeness
-  /** No entry that a witness cosigned may be later: its first cosignature with the tolerance. */
-  notAfter: Date | undefined
+  /** No entry that a witness cosigned, those before `before`, may be later than its first cosignature with the tolerance. */
+  notAfter: { at: Date; before: number } | undefined
   counts: CheckCounts
 }
 
@@ -54,7 +54,8 @@ const maxKnownRoots = 4096
 /** Starts before the first entry. */
 export function createLogCheck(options: LogCheckOptions): LogCheck {
   const { log, tree, heads, faults, counts } = options
-  const notAfter = options.notAfter?.toISOString()
+  const notAfter = options.notAfter?.at.toISOString() ?? ''
+  const cosigned = options.notAfter?.before ?? 0
   const rootAt = knownRoots(tree)
   let next = 0
   let entries = 0
@@ -144,7 +145,7 @@ export function createLogCheck(options: LogCheckOptions): LogCheck {
       })
   }
   const checkTime = (index: number, { at }: EntryText) => {
-    if (notAfter !== undefined && at > notAfter)
+    if (index < cosigned && at > notAfter)
       add({
         stage: 'time',
         kind: 'tampered',

@@ -58,7 +58,6 @@ export function describeYear(
   read: (tile: Tile) => Buffer | undefined,
 ): OpenYear {
   const { origin, size, root } = checkpoint
-  const first = Math.min(...witnesses.map(({ at }) => at.getTime()))
   return {
     year,
     origin,
@@ -70,8 +69,14 @@ export function describeYear(
     needed,
     of,
     entries: 0,
-    notAfter: witnesses.length > 0 ? new Date(first + toleranceMs) : undefined,
+    notAfter: notAfter(witnesses),
   }
+}
+
+/** The first cosignature with the tolerance; nothing where nobody cosigned. */
+export function notAfter(witnesses: readonly { at: Date }[]): Date | undefined {
+  const first = Math.min(...witnesses.map(({ at }) => at.getTime()))
+  return witnesses.length > 0 ? new Date(first + toleranceMs) : undefined
 }
 
 function readTile(bundle: OpenBundle, year: string, tile: Tile): Buffer | undefined {

@@ -25,7 +25,8 @@ export interface VerifyOptions {
   onProgress?: ((done: number, total: number) => void) | undefined
 }
 
-interface Run {
+/** What one verification carries along. */
+export interface Run {
   faults: Faults
   heads: ItemHeads
   counts: ReturnType<typeof newCounts>

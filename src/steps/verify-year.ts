@@ -37,7 +37,13 @@ export function verifyYear(year: OpenYear, index: ReadIndex | undefined, reading
   const rootFault = tree.checkRoot()
   if (rootFault) faults.add({ ...tileFault(rootFault.kind), log: origin })
   const complete = manifest ? completeness[manifest.complete] : 'none'
-  const check = createLogCheck({ ...reading, log: origin, tree, complete, notAfter: year.notAfter })
+  const check = createLogCheck({
+    ...reading,
+    log: origin,
+    tree,
+    complete,
+    notAfter: year.notAfter && { at: year.notAfter, before: year.size },
+  })
   const indexRoot = readAll(year, { ...reading, check, indexAt: index?.claim.index })
   if (complete === 'log' && check.next < year.size)
     faults.add({
