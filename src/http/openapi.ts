@@ -1,8 +1,9 @@
 // The OpenAPI 3.1 document, made from the very routes and schemas that serve and check requests (`crossline openapi` writes it to a file).
 import swagger from '@fastify/swagger'
 import type { ErrorCode } from '#errors.ts'
-import { Entry, EntryPage } from '#schema/audit.ts'
+import { Custody, Entry, EntryPage } from '#schema/audit.ts'
 import { AuditExport, ExportInput } from '#schema/audit-export.ts'
+import { ConsistencyProof, InclusionProof } from '#schema/audit-proofs.ts'
 import { CapabilitiesClaims, SignedDocument } from '#schema/calls.ts'
 import { ErrorClaims, PongClaims, ProofClaims } from '#schema/claims.ts'
 import { Directory, Root } from '#schema/directory.ts'
@@ -56,6 +57,9 @@ const published = [
   AssessmentInput,
   ActionInput,
   EntryPage,
+  Custody,
+  InclusionProof,
+  ConsistencyProof,
   AuditExport,
   ExportInput,
   Entry,

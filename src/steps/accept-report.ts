@@ -11,6 +11,7 @@ import { inTransactionOrAgain } from '#storage/database.ts'
 import { insertItems, type NewItem } from '#storage/item-store.ts'
 import { findReportRow, findTakenIds, insertReports, type NewReport, type Trx } from '#storage/report-store.ts'
 import { appendAudit } from './append-audit.ts'
+import { rememberCases } from './case-numbers.ts'
 import type { Caller, StepContext } from './context.ts'
 import { refuseUnsealed } from './sealing.ts'
 import { getReport, showReport } from './show-items.ts'
@@ -167,6 +168,7 @@ async function storeOnce(
   if (taken.get(prepared.row.id) === 'report') return findSameReport(trx, prepared)
   refuseTaken(prepared, taken)
   const createdAt = await insertReports(trx, [prepared.row], [prepared.key])
+  await rememberCases(ctx, trx, [{ reference: prepared.texts.reference, subject: prepared.row.id }])
   await insertItems(trx, items)
   await appendAudit(ctx, trx, [
     {

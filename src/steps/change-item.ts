@@ -13,6 +13,7 @@ import {
 } from '#storage/item-store.ts'
 import type { Trx } from '#storage/report-store.ts'
 import { type Actor, appendAudit, type NewEntry } from './append-audit.ts'
+import { rememberCases } from './case-numbers.ts'
 import type { StepContext } from './context.ts'
 import { type SubjectKey, sealJson } from './subject-keys.ts'
 import type { RefusalDetails } from './texts.ts'
@@ -54,6 +55,8 @@ export interface Recording {
 export async function recordChange(ctx: StepContext, trx: Trx, recording: Recording): Promise<boolean> {
   if (!(await insertRecord(trx, recording))) return false
   await writeChange(trx, recording, ctx.self)
+  const { change, row } = recording
+  if (change.kind === 'accept') await rememberCases(ctx, trx, [{ reference: change.reference, subject: row.id }])
   await appendAudit(ctx, trx, writeEntries(recording, ctx.self))
   return true
 }

@@ -3,8 +3,9 @@ import { CrosslineError } from '#errors.ts'
 import type { EntryPage, EntryQuery } from '#schema/audit.ts'
 import { type AuditFilter, findAuditEntries, findCaseSubjects, type LeafPlace } from '#storage/liaison-store.ts'
 import { subjectRef } from './append-audit.ts'
+import { hideCase } from './case-numbers.ts'
 import type { Caller, StepContext } from './context.ts'
-import { admitQuestion, answerQuestion, hideCase } from './record-query.ts'
+import { admitQuestion, answerQuestion } from './record-query.ts'
 import { findSealedEnd, makeViews } from './show-entry.ts'
 
 const defaultLimit = 100

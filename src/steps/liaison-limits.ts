@@ -1,7 +1,5 @@
 // How much one liaison may ask: so many questions a minute (in memory), so many rows a day (by the database's own count of its questions).
 import { CrosslineError } from '#errors.ts'
-import { findRowsShown } from '#storage/liaison-store.ts'
-import type { StepContext } from './context.ts'
 
 export interface LiaisonLimits {
   /** Questions that open entries: pages of the log, custodies, exports. */
@@ -49,11 +47,3 @@ export function takeToken(bucket: Bucket, fingerprint: string): void {
 
 /** The day (UTC) that rows count for. */
 export const dayOf = (at: Date): string => at.toISOString().slice(0, 10)
-
-/** Throws `quota_exceeded` once a liaison has been shown as many rows as a day allows; the page that passes the limit is the last. */
-export async function checkRowsLeft(ctx: Pick<StepContext, 'db' | 'now' | 'liaison'>, fingerprint: string): Promise<void> {
-  const now = ctx.now()
-  if ((await findRowsShown(ctx.db, fingerprint, dayOf(now))) < ctx.liaison.rowsPerDay) return
-  const midnight = Date.UTC(now.getUTCFullYear(), now.getUTCMonth(), now.getUTCDate() + 1)
-  throw new CrosslineError('quota_exceeded', { retryAfterS: Math.ceil((midnight - now.getTime()) / 1000) })
-}

@@ -1,15 +1,15 @@
 // A liaison's question as an entry of the log: written and committed before the answer goes out, whatever the answer is.
 import { randomUUIDv7 } from 'node:crypto'
 import { digest } from '#crypto/digests.ts'
-import { keyedHash } from '#crypto/sealed-text.ts'
 import { toJcs } from '#domain/audit-entry.ts'
 import { CrosslineError } from '#errors.ts'
 import { inTransaction } from '#storage/database.ts'
-import { type AuditScope, countUse, insertCases } from '#storage/liaison-store.ts'
+import { type AuditScope, countUse, findRowsShown } from '#storage/liaison-store.ts'
 import { insertSubjectKeys, type Trx } from '#storage/report-store.ts'
 import { appendAudit } from './append-audit.ts'
+import { rememberCases } from './case-numbers.ts'
 import type { Caller, StepContext } from './context.ts'
-import { checkRowsLeft, dayOf, takeToken } from './liaison-limits.ts'
+import { dayOf, takeToken } from './liaison-limits.ts'
 import { makeSubjectKey } from './subject-keys.ts'
 
 /** Why somebody asks, and what: all but purpose and file number is digested. */
@@ -24,6 +24,14 @@ export async function admitQuestion(ctx: StepContext, question: Question, { clie
   takeToken(ctx.liaison.questions, client.fingerprint)
   if (!question.purpose?.trim()) throw new CrosslineError('purpose_required', { pointer: '/purpose' })
   await checkRowsLeft(ctx, client.fingerprint)
+}
+
+/** Throws `quota_exceeded` once a liaison has been shown as many rows as a day allows; the page that passes the limit is the last. */
+async function checkRowsLeft(ctx: Pick<StepContext, 'db' | 'now' | 'liaison'>, fingerprint: string): Promise<void> {
+  const now = ctx.now()
+  if ((await findRowsShown(ctx.db, fingerprint, dayOf(now))) < ctx.liaison.rowsPerDay) return
+  const midnight = Date.UTC(now.getUTCFullYear(), now.getUTCMonth(), now.getUTCDate() + 1)
+  throw new CrosslineError('quota_exceeded', { retryAfterS: Math.ceil((midnight - now.getTime()) / 1000) })
 }
 
 /** Looks for the answer and records the question in one transaction: no entry, no answer. */
@@ -64,13 +72,8 @@ async function recordQuestion(
       },
     },
   ])
-  if (caseReference !== undefined) await insertCases(trx, [{ caseKey: hideCase(ctx, caseReference), subject: key.subject }])
+  if (caseReference !== undefined) await rememberCases(ctx, trx, [{ reference: caseReference, subject: key.subject }])
   await countUse(trx, { fingerprint, day: dayOf(ctx.now()), rows })
-}
-
-/** A file number as it is remembered: nobody reads it from the table, or tries numbers out without the key. */
-export function hideCase({ keys }: Pick<StepContext, 'keys'>, reference: string): Buffer {
-  return keyedHash(keys.contentKey, `case ${reference.normalize('NFC').trim()}`)
 }
 
 /** A country's liaison sees what is hosted there and what its hotlines hand over or take. */

@@ -12,12 +12,12 @@ import { claimIdempotencyKey } from '#storage/client-store.ts'
 import { inTransaction } from '#storage/database.ts'
 import { exportFile, readFileRange, sizeOfFile } from '#storage/export-file.ts'
 import { countOpenExports, type ExportRow, findExport, insertExport, restartExport } from '#storage/export-store.ts'
-import { insertCases } from '#storage/liaison-store.ts'
 import { insertSubjectKeys, type Trx } from '#storage/report-store.ts'
 import { appendAudit } from './append-audit.ts'
+import { rememberCases } from './case-numbers.ts'
 import type { Caller, StepContext } from './context.ts'
 import { readFilter } from './find-entries.ts'
-import { admitQuestion, hideCase, scopeOf } from './record-query.ts'
+import { admitQuestion, scopeOf } from './record-query.ts'
 import { hideIdempotencyKey, makeSubjectKey } from './subject-keys.ts'
 
 /** How long a bundle can be fetched. */
@@ -98,7 +98,7 @@ async function recordOrder(ctx: StepContext, trx: Trx, { id, input, caller }: Or
       },
     },
   ])
-  if (caseReference !== undefined) await insertCases(trx, [{ caseKey: hideCase(ctx, caseReference), subject: key.subject }])
+  if (caseReference !== undefined) await rememberCases(ctx, trx, [{ reference: caseReference, subject: key.subject }])
 }
 
 /** What is looked for, without why and how. */

@@ -9,6 +9,7 @@ import { insertIncoming } from '#storage/message-store.ts'
 import { findReportRows, findTakenIds, insertReports, type NewReport, type TakenBy, type Trx } from '#storage/report-store.ts'
 import { appendAudit, type NewEntry } from './append-audit.ts'
 import { applyUpdate } from './apply-update.ts'
+import { rememberCases } from './case-numbers.ts'
 import type { AdmittedCall, StepContext } from './context.ts'
 import { keepMessage, type ReadMessage, type RejectedLine } from './read-message.ts'
 import { makeSubjectKey, type SubjectKey, sealJson } from './subject-keys.ts'
@@ -138,6 +139,11 @@ async function insertFresh(ctx: StepContext, trx: Trx, fresh: readonly { report:
   const keys = fresh.map(({ report }) => makeSubjectKey(ctx, report.id))
   const rows = fresh.map(({ report, digest }, place) => toReport(report, { digest, key: keys[place] as SubjectKey }))
   await insertReports(trx, rows, keys)
+  await rememberCases(
+    ctx,
+    trx,
+    fresh.map(({ report }) => ({ reference: report.reference, subject: report.id })),
+  )
 }
 
 function toReport(report: ReportFacts, { digest, key }: { digest: Buffer; key: SubjectKey }): NewReport {
