@@ -46,6 +46,13 @@ create table crossline.assessment (
   constraint assessment_pkey PRIMARY KEY (id)
 );
 
+create table crossline.audit_case (
+  case_key bytea not null,
+  subject uuid not null,
+  constraint audit_case_case_key_check CHECK ((length(case_key) = 32)),
+  constraint audit_case_pkey PRIMARY KEY (case_key, subject)
+);
+
 create table crossline.audit_checkpoint (
   year integer not null,
   size bigint not null,
@@ -174,6 +181,19 @@ create table crossline.audit_pending (
   constraint audit_pending_pkey PRIMARY KEY (id)
 ) with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=20000);
 
+create table crossline.audit_place (
+  year integer not null,
+  leaf_index bigint not null,
+  entry_id bigint not null,
+  recorded_at timestamp with time zone not null,
+  event text not null,
+  from_member text,
+  to_member text,
+  country text,
+  constraint audit_place_pkey PRIMARY KEY (year, leaf_index)
+);
+alter table crossline.audit_place enable row level security;
+
 create table crossline.audit_shard (
   year integer not null,
   origin text not null,
@@ -201,6 +221,14 @@ create table crossline.audit_state (
   constraint audit_state_id_check CHECK ((id = 1)),
   constraint audit_state_pkey PRIMARY KEY (id)
 );
+
+create table crossline.audit_stretch (
+  year integer not null,
+  n bigint not null,
+  earliest timestamp with time zone not null,
+  latest timestamp with time zone not null,
+  constraint audit_stretch_pkey PRIMARY KEY (year, n)
+) with (fillfactor=80);
 
 create table crossline.audit_tile (
   year integer not null,
@@ -373,6 +401,14 @@ create table crossline.legal_hold (
   constraint legal_hold_who_check CHECK ((who = ANY (ARRAY['operator'::text, 'node'::text])))
 );
 
+create table crossline.liaison_use (
+  fingerprint text not null,
+  day date not null,
+  queries bigint not null,
+  rows bigint not null,
+  constraint liaison_use_pkey PRIMARY KEY (fingerprint, day)
+);
+
 create table crossline.message (
   author text not null,
   id uuid not null,
@@ -522,11 +558,16 @@ create sequence crossline.state_seq;
 
 -- Indexes
 CREATE INDEX assessment_item ON crossline.assessment USING btree (item_id, "position");
+CREATE INDEX audit_case_subject ON crossline.audit_case USING btree (subject);
 CREATE INDEX audit_entry_item ON ONLY crossline.audit_entry USING btree (item_ref, item_seq);
 CREATE INDEX audit_entry_time ON ONLY crossline.audit_entry USING btree (recorded_at);
 CREATE INDEX audit_evidence_origin ON crossline.audit_evidence USING btree (origin);
 CREATE INDEX audit_export_client ON crossline.audit_export USING btree (client, state);
 CREATE INDEX audit_export_work ON crossline.audit_export USING btree (created_at) WHERE (state = ANY (ARRAY['waiting'::text, 'running'::text]));
+CREATE INDEX audit_place_country ON crossline.audit_place USING btree (country, year, leaf_index) WHERE (country IS NOT NULL);
+CREATE INDEX audit_place_event ON crossline.audit_place USING btree (event, year, leaf_index);
+CREATE INDEX audit_place_from ON crossline.audit_place USING btree (from_member, year, leaf_index) WHERE (from_member IS NOT NULL);
+CREATE INDEX audit_place_to ON crossline.audit_place USING btree (to_member, year, leaf_index) WHERE (to_member IS NOT NULL);
 CREATE INDEX cosignature_witness ON crossline.cosignature USING btree (witness, year, size);
 CREATE INDEX erased_subject_time ON crossline.erased_subject USING btree (erased_at);
 CREATE INDEX idempotency_age ON crossline.idempotency USING btree (created_at);
@@ -595,6 +636,31 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION crossline.audit_place_leaves()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'crossline', 'pg_temp'
+AS $function$
+declare
+  low bigint;
+  high bigint;
+begin
+  select min(entry_id), max(entry_id) into low, high from added;
+  insert into audit_place (year, leaf_index, entry_id, recorded_at, event, from_member, to_member, country)
+  select a.year, a.leaf_index, a.entry_id, e.recorded_at, e.event, e.from_member, e.to_member, e.country
+  from added a join audit_entry e on e.id = a.entry_id
+  where e.id between low and high;
+  insert into audit_stretch (year, n, earliest, latest)
+  select p.year, p.leaf_index / 1024, min(p.recorded_at), max(p.recorded_at)
+  from added a join audit_place p on p.year = a.year and p.leaf_index = a.leaf_index
+  group by 1, 2
+  on conflict (year, n) do update
+    set earliest = least(audit_stretch.earliest, excluded.earliest), latest = greatest(audit_stretch.latest, excluded.latest);
+  return null;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION crossline.erase_subject(p_subject uuid, p_kind text, p_ref bytea, p_who text, p_basis text, p_outcome text, p_replay boolean)
  RETURNS integer
  LANGUAGE plpgsql
@@ -624,6 +690,7 @@ begin
     raise exception 'the entry is about something else' using errcode = 'insufficient_privilege';
   end if;
   delete from subject_key where subject = p_subject;
+  delete from audit_case where subject = p_subject;
   if p_kind = 'item' then
     delete from item_content where item_id = p_subject;
     delete from item_evidence where item_id = p_subject;
@@ -814,6 +881,7 @@ CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON crossline.audit_leaf FOR EAC
 CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON crossline.audit_shard FOR EACH STATEMENT EXECUTE FUNCTION crossline.refuse_change(); -- always
 CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON crossline.audit_state FOR EACH STATEMENT EXECUTE FUNCTION crossline.refuse_change(); -- always
 CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON crossline.audit_tile FOR EACH STATEMENT EXECUTE FUNCTION crossline.refuse_change(); -- always
+CREATE TRIGGER audit_place_leaves AFTER INSERT ON crossline.audit_leaf REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION crossline.audit_place_leaves(); -- always
 CREATE TRIGGER cosignature_no_change BEFORE DELETE OR UPDATE ON crossline.cosignature FOR EACH ROW EXECUTE FUNCTION crossline.refuse_change(); -- always
 CREATE TRIGGER cosignature_no_truncate BEFORE TRUNCATE ON crossline.cosignature FOR EACH STATEMENT EXECUTE FUNCTION crossline.refuse_change(); -- always
 CREATE TRIGGER erased_no_change BEFORE DELETE OR UPDATE ON crossline.erased_subject FOR EACH ROW EXECUTE FUNCTION crossline.refuse_change(); -- always
@@ -827,11 +895,14 @@ CREATE TRIGGER hold_turn BEFORE INSERT ON crossline.legal_hold FOR EACH ROW EXEC
 CREATE TRIGGER peer_log_grows BEFORE UPDATE ON crossline.peer_log FOR EACH ROW EXECUTE FUNCTION crossline.peer_log_grows(); -- always
 CREATE TRIGGER peer_log_no_delete BEFORE DELETE ON crossline.peer_log FOR EACH ROW EXECUTE FUNCTION crossline.refuse_change(); -- always
 CREATE TRIGGER peer_log_no_truncate BEFORE TRUNCATE ON crossline.peer_log FOR EACH STATEMENT EXECUTE FUNCTION crossline.refuse_change(); -- always
+CREATE TRIGGER place_no_change BEFORE DELETE OR UPDATE ON crossline.audit_place FOR EACH ROW EXECUTE FUNCTION crossline.refuse_change(); -- always
+CREATE TRIGGER place_no_truncate BEFORE TRUNCATE ON crossline.audit_place FOR EACH STATEMENT EXECUTE FUNCTION crossline.refuse_change(); -- always
 CREATE TRIGGER window_no_change BEFORE DELETE OR UPDATE ON crossline.migration_window FOR EACH ROW EXECUTE FUNCTION crossline.refuse_change(); -- always
 CREATE TRIGGER window_no_truncate BEFORE TRUNCATE ON crossline.migration_window FOR EACH STATEMENT EXECUTE FUNCTION crossline.refuse_change(); -- always
 
 -- Policies
 CREATE POLICY liaison_scope ON crossline.audit_entry FOR SELECT TO crossline_reader USING (((current_setting('crossline.network_wide'::text, true) = 'on'::text) OR (country = ANY (string_to_array(current_setting('crossline.countries'::text, true), ','::text))) OR (from_member = ANY (string_to_array(current_setting('crossline.members'::text, true), ','::text))) OR (to_member = ANY (string_to_array(current_setting('crossline.members'::text, true), ','::text)))));
+CREATE POLICY liaison_scope ON crossline.audit_place FOR SELECT TO crossline_reader USING (((current_setting('crossline.network_wide'::text, true) = 'on'::text) OR (country = ANY (string_to_array(current_setting('crossline.countries'::text, true), ','::text))) OR (from_member = ANY (string_to_array(current_setting('crossline.members'::text, true), ','::text))) OR (to_member = ANY (string_to_array(current_setting('crossline.members'::text, true), ','::text)))));
 CREATE POLICY sealer_all ON crossline.audit_entry FOR SELECT TO crossline_sealer USING (true);
 CREATE POLICY service_all ON crossline.audit_entry FOR ALL TO crossline_service USING (true) WITH CHECK (true);
 
@@ -877,6 +948,7 @@ grant insert on table crossline.migration_window_record (window_id) to crossline
 grant insert, select on table crossline.action to crossline_service;
 grant insert, select on table crossline.api_client to crossline_service;
 grant insert, select on table crossline.assessment to crossline_service;
+grant insert, select on table crossline.audit_case to crossline_service;
 grant insert, select on table crossline.audit_checkpoint to crossline_sealer;
 grant insert, select on table crossline.audit_leaf to crossline_sealer;
 grant insert, select on table crossline.audit_payload to crossline_service;
@@ -897,6 +969,7 @@ grant insert, select on table crossline.quarantine to crossline_service;
 grant insert, select on table crossline.report to crossline_service;
 grant insert, select on table crossline.subject_key to crossline_service;
 grant insert, select, update on table crossline.audit_head to crossline_service;
+grant insert, select, update on table crossline.liaison_use to crossline_service;
 grant insert, select, update on table crossline.peer to crossline_service;
 grant select on table crossline.audit_checkpoint to crossline_service;
 grant select on table crossline.audit_entry (entry) to crossline_sealer;
@@ -905,11 +978,14 @@ grant select on table crossline.audit_entry (recorded_at) to crossline_sealer;
 grant select on table crossline.audit_entry to crossline_reader;
 grant select on table crossline.audit_entry to crossline_service;
 grant select on table crossline.audit_evidence to crossline_service;
+grant select on table crossline.audit_leaf to crossline_reader;
 grant select on table crossline.audit_leaf to crossline_service;
 grant select on table crossline.audit_pending to crossline_service;
+grant select on table crossline.audit_place to crossline_reader;
 grant select on table crossline.audit_shard to crossline_service;
 grant select on table crossline.audit_state to crossline_sealer;
 grant select on table crossline.audit_state to crossline_service;
+grant select on table crossline.audit_stretch to crossline_service;
 grant select on table crossline.audit_tile to crossline_service;
 grant select on table crossline.cosignature to crossline_service;
 grant select on table crossline.erased_subject to crossline_service;

@@ -4,11 +4,12 @@ import { sql } from 'kysely'
 import type { Test } from 'tap'
 import { eraseByOperator } from '#commands/audit-erase.ts'
 import { type Environment, readConfig } from '#config.ts'
-import { merkleRoot } from '#domain/merkle.ts'
+import { leafHash, merkleRoot } from '#domain/merkle.ts'
 import { createLogger } from '#log.ts'
 import { type Node, startNode } from '#node.ts'
 import { withClient, withDatabase } from '#storage/admin-client.ts'
 import { ensureServiceLogin, serviceLoginOf } from '#storage/service-login.ts'
+import { findLatestCheckpoint } from '#storage/tree-store.ts'
 import { checkAuditLog, readNodeKeys } from '../audit-check.ts'
 import type { TestDatabase } from '../database.ts'
 import { addresses, createNetwork, environmentOf, eventually, type Network, type RunningMember, reportOf } from '../network.ts'
@@ -92,16 +93,21 @@ export async function readLog({ database, config }: Pick<RunningMember, 'databas
   return checkAuditLog(database.database, await readNodeKeys(config.masterKey))
 }
 
-export interface Leaves {
-  count: number
-  root: string
+/** The newest signed checkpoint, once everything so far is sealed. */
+export async function readCheckpoint({ database }: TestDatabase) {
+  await eventually('the log is sealed', async () => (await sql`select from audit_pending`.execute(database)).rows.length === 0)
+  const found = await findLatestCheckpoint(database)
+  if (!found) throw new Error('there is no checkpoint')
+  return found
 }
 
-/** Root of the tree over the first leaves of the log, in the order of their ids; all of them without a count. */
-export async function readRoot({ database }: TestDatabase, count?: number): Promise<Leaves> {
-  const { rows } = await sql<{ leaf: Buffer }>`select leaf from audit_entry order by id`.execute(database)
-  const leaves = rows.map(({ leaf }) => leaf).slice(0, count)
-  return { count: leaves.length, root: merkleRoot(leaves).toString('hex') }
+/** Root of the tree over the first `size` entries of the log, hashed anew from their bytes. */
+export async function readRoot({ database }: TestDatabase, size: number): Promise<string> {
+  const { rows } = await sql<{ entry: Buffer }>`
+    select e.entry from audit_leaf l join audit_entry e on e.id = l.entry_id order by l.leaf_index limit ${size}`.execute(
+    database,
+  )
+  return merkleRoot(rows.map(({ entry }) => leafHash(entry))).toString('hex')
 }
 
 /** How many entries of a log say that something was erased. */
