@@ -6,7 +6,7 @@ import { orNull, timestamp, uuidv7 } from './forms.ts'
 const closed = { additionalProperties: false } as const
 const { after: _after, limit: _limit, purpose, caseReference, ...filters } = EntryQuery.properties
 
-export const ExportFormat = Type.Enum(['ndjson', 'csv'], {
+const ExportFormat = Type.Enum(['ndjson', 'csv'], {
   description: 'csv puts a table for people beside each file of entries; what is verified is the same.',
 })
 

@@ -11,7 +11,7 @@ import type { ExportContext, ExportPlan } from './pin-export.ts'
 export type Claim = NonNullable<AuditExport['complete']>
 
 /** What the question would be complete for, if nothing is missing. */
-export function claimOf({ filter, scope }: Pick<ExportPlan, 'filter' | 'scope'>): Claim {
+function claimOf({ filter, scope }: Pick<ExportPlan, 'filter' | 'scope'>): Claim {
   const asked = Object.keys(filter)
   if (asked.length === 0) return scope.networkWide ? 'log' : 'none'
   if (asked.length > 1) return 'none'

@@ -5,7 +5,7 @@ import { Readable } from 'node:stream'
 import canonicalize from 'canonicalize'
 import { extract } from 'tar-stream'
 
-export const sha256 = (...parts: Uint8Array[]): Buffer => createHash('sha256').update(Buffer.concat(parts)).digest()
+const sha256 = (...parts: Uint8Array[]): Buffer => createHash('sha256').update(Buffer.concat(parts)).digest()
 
 export interface BundleLine {
   index: number
@@ -37,7 +37,7 @@ export interface ReadBundle {
 }
 
 /** Members by name, in their order. */
-export async function untar(bytes: Buffer): Promise<Map<string, Buffer>> {
+async function untar(bytes: Buffer): Promise<Map<string, Buffer>> {
   const reader = extract()
   Readable.from([bytes]).pipe(reader as unknown as NodeJS.WritableStream)
   const members = new Map<string, Buffer>()
@@ -142,7 +142,7 @@ function readTree(members: Map<string, Buffer>, { year, size }: { year: string; 
 }
 
 /** RFC 9162 §2.1.1. */
-export function rootOf(leaves: readonly Buffer[]): Buffer {
+function rootOf(leaves: readonly Buffer[]): Buffer {
   if (leaves.length === 1) return leaves[0] as Buffer
   let split = 1
   while (split * 2 < leaves.length) split *= 2

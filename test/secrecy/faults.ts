@@ -120,7 +120,7 @@ export async function causeFederationFaults(t: Test, { folder }: Network, to: Ru
     const text = await answer.body.text()
     // Signed answers are tokens: their claims count as said.
     for (const part of text.match(/[\w-]{20,}/g) ?? []) said.push(Buffer.from(part, 'base64url').toString('latin1'))
-    hear({ status: answer.statusCode, headers: answer.headers, text, body: undefined })
+    hear({ status: answer.statusCode, headers: answer.headers, text, bytes: Buffer.from(text), body: undefined })
     return answer.statusCode
   }
   const prove = async (body: Buffer, lines: Buffer[]) =>
