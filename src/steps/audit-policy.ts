@@ -30,7 +30,7 @@ export function ownLogKeys(ctx: Pick<StepContext, 'self' | 'directory' | 'auditK
 }
 
 /** A member as a witness, with the keys under which it may cosign now. */
-export function witnessOf(ctx: Pick<StepContext, 'directory'>, id: string): WitnessMember {
+function witnessOf(ctx: Pick<StepContext, 'directory'>, id: string): WitnessMember {
   return { id, keys: ctx.directory().auditKeys(id).map(rawKey) }
 }
 
