@@ -3,9 +3,6 @@
 
 import type { IndexRoot } from '#domain/item-index.ts'
 import { createLogCheck, type LogCheck, newCounts, tileFault } from '#domain/log-check.ts'
-import { describePolicy } from '#domain/network-policy.ts'
-import { edgeTiles, type Tile } from '#domain/tiles.ts'
-import { type Policy, parsePolicy } from '#domain/tlog-policy.ts'
 import { collectFaults, type Faults } from '#domain/verdict.ts'
 import type { Verification } from '#domain/verification.ts'
 import {
@@ -13,20 +10,19 @@ import {
   readHeadsPage,
   readRecentPage,
   readSealedPage,
-  readTilesPage,
   type StoredEntry,
   type StoredShard,
 } from '#storage/fsck-store.ts'
-import { findCheckpointAt, findLatestCheckpoint, readTiles, tileKey } from '#storage/tree-store.ts'
-import { findCosignatures, findCosignedSizes } from '#storage/witness-store.ts'
-import { findWitnesses, logKeys, ownLogKeys, type PolicyContext } from './audit-policy.ts'
-import { type CheckedNote, checkNote } from './check-note.ts'
+import { findCheckpointAt, findLatestCheckpoint } from '#storage/tree-store.ts'
+import { logKeys, ownLogKeys, type PolicyContext } from './audit-policy.ts'
+import type { CheckedNote } from './check-note.ts'
 import { checkOpening, readStored } from './check-stored-entry.ts'
 import { checkIndexes, checkPeers, walkCheckpoints } from './check-stored-notes.ts'
 import type { StepContext } from './context.ts'
-import { describeYear, notAfter, type OpenYear } from './open-years.ts'
+import { findWitnessed, pickWitness, policyFor, readStoredNote } from './judge-shard.ts'
+import { describeYear, type OpenYear } from './open-years.ts'
+import { openStoredTiles, type StoredTiles } from './stored-tiles.ts'
 import { conclude, createHeads, describeLog, type Run } from './verify-bundle.ts'
-import { withCosignatures } from './witness-checkpoint.ts'
 
 export type CheckContext = PolicyContext & Pick<StepContext, 'db' | 'keys' | 'auditKey'>
 
@@ -43,8 +39,6 @@ export interface LogVerification extends Verification {
 }
 
 const pageLeaves = 4096
-const heldLeafTiles = 2048
-const maxLooked = 50
 
 /** Checks every shard, then what waits, then what is kept of peers. `onProgress` gets entries done of all. */
 export async function checkLog(ctx: CheckContext, onProgress: (done: number, total: number) => void): Promise<LogVerification> {
@@ -132,11 +126,11 @@ async function checkShard(
   if (!newest?.root.equals(shard.root))
     faults.add({ stage: 'root', kind: 'tampered', log: shard.origin, says: 'There is no checkpoint of the tree as it stands.' })
   if (!newest) return { year: undefined, checkpoints: 0, unwitnessed: shard.size }
-  const tip = await readNote(ctx, { year: shard.year, size: newest.size, note: newest.note }, { policy, faults })
+  const tip = await readStoredNote(ctx, { year: shard.year, size: newest.size, note: newest.note }, { policy, faults })
   if (!tip) return { year: undefined, checkpoints: 0, unwitnessed: shard.size }
   const witnessed = await findWitnessed(ctx, shard, { policy, faults })
   for (const fault of tip.faults) if (fault.stage !== 'quorum' || !witnessed) faults.add(fault)
-  const tiles = await openStoredTiles(ctx, shard.year, newest.size)
+  const tiles = await openStoredTiles(db, shard.year, newest.size)
   const year = describeYear(String(shard.year), tip, tiles.read)
   const trusted = witnessed ? { ...year, ...pickWitness(witnessed) } : year
   const checkpoints = walkCheckpoints(db, {
@@ -160,12 +154,6 @@ async function checkShard(
   return { year: trusted, checkpoints: checkpoints.count, unwitnessed: year.size - (witnessed?.checkpoint.size ?? 0) }
 }
 
-const pickWitness = ({ witnesses, witnessed }: CheckedNote) => ({
-  notAfter: notAfter(witnesses),
-  witnesses: witnesses.map(({ name, at }) => ({ name, at: at.toISOString() })),
-  witnessed,
-})
-
 // The sealer signs what it has grown in one transaction: a checkpoint of more than the tree, read before the tree, tells of a rollback.
 async function refuseLonger({ db }: CheckContext, { year, origin }: StoredShard, faults: Faults): Promise<void> {
   const latest = await findLatestCheckpoint(db, year)
@@ -177,78 +165,6 @@ async function refuseLonger({ db }: CheckContext, { year, origin }: StoredShard,
       log: origin,
       says: 'A checkpoint of a larger tree is stored: the tree was rolled back.',
     })
-}
-
-/** The operator's policy, else every audit key of ours and the witnesses that the directory names. */
-function policyFor(ctx: CheckContext, origin: string): Policy {
-  return parsePolicy(ctx.auditPolicy ?? describePolicy({ logs: ownLogKeys(ctx, origin), witnesses: findWitnesses(ctx) }))
-}
-
-interface Judging {
-  policy: Policy
-  faults: Faults
-}
-
-async function readNote(
-  { db }: CheckContext,
-  at: { year: number; size: number; note: string },
-  { policy, faults }: Judging,
-): Promise<CheckedNote | undefined> {
-  const lines = await findCosignatures(db, at.year, at.size)
-  const note = withCosignatures(
-    at.note,
-    lines.map(({ line }) => line),
-  )
-  return checkNote(Buffer.from(note), policy, (says) => faults.add({ stage: 'read', kind: 'tampered', says }))
-}
-
-/** The newest checkpoint with a quorum. A cosignature that does not verify is a fault wherever it stands. */
-async function findWitnessed(ctx: CheckContext, { year }: StoredShard, judging: Judging): Promise<CheckedNote | undefined> {
-  for (const size of await findCosignedSizes(ctx.db, year, maxLooked)) {
-    const stored = await findCheckpointAt(ctx.db, year, size)
-    const checked = stored && (await readNote(ctx, { year, size, note: stored.note }, judging))
-    if (!checked) continue
-    for (const fault of checked.faults) if (fault.stage === 'signature') judging.faults.add(fault)
-    if (!checked.faults.some(({ stage }) => stage === 'quorum')) return checked
-  }
-  return undefined
-}
-
-interface StoredTiles {
-  read(tile: Tile): Buffer | undefined
-  /** Brings the leaves from one place to another. */
-  bring(from: number, to: number): Promise<void>
-}
-
-/** All tiles above the leaves, 32 bytes for 256 entries; of the leaves those that were brought last. */
-async function openStoredTiles({ db }: CheckContext, year: number, size: number): Promise<StoredTiles> {
-  const upper = new Map<string, Buffer>()
-  for (let level = 1; level <= 6; level++) {
-    const tiles = Math.ceil(Math.floor(size / 256 ** level) / 256)
-    for (let from = 0; from < tiles; from += 256)
-      for (const { index, hashes } of await readTilesPage(db, { year, level, from, limit: 256 }))
-        upper.set(tileKey({ level, index }), hashes)
-  }
-  const edge = await readTiles(db, year, edgeTiles(size))
-  const leaves = new Map<number, Buffer>()
-  return {
-    read: ({ level, index, width }) => {
-      const hashes =
-        level === 0 ? (leaves.get(index) ?? edge.get(tileKey({ level, index }))) : upper.get(tileKey({ level, index }))
-      return hashes?.subarray(0, width * 32)
-    },
-    bring: async (from, to) => {
-      const begin = Math.floor(from / 256)
-      for (const { index, hashes } of await readTilesPage(db, {
-        year,
-        level: 0,
-        from: begin,
-        limit: Math.ceil(to / 256) - begin,
-      }))
-        leaves.set(index, hashes)
-      for (const index of leaves.keys()) if (leaves.size > heldLeafTiles) leaves.delete(index)
-    },
-  }
 }
 
 interface EntriesRun extends ShardRun {

@@ -1,6 +1,7 @@
 // The whole log looked at again in its tables: an honest one holds, at any moment; each way of tampering as superuser is told with its place.
 import { generateKeyPairSync } from 'node:crypto'
 import t, { type Test } from 'tap'
+import { auditFsck } from '#commands/audit-fsck.ts'
 import { cosignCheckpoint, verifierKeyOf } from '#crypto/checkpoint-note.ts'
 import type { HeldDirectory } from '#domain/held-directory.ts'
 import { parseNote } from '#domain/signed-note.ts'
@@ -9,6 +10,7 @@ import type { StepContext } from '#steps/context.ts'
 import { indexItems } from '#steps/index-items.ts'
 import { findLatestCheckpoint } from '#storage/tree-store.ts'
 import { insertCosignature, recordEvidence } from '#storage/witness-store.ts'
+import { addresses, createNetwork, environmentOf, eventually, reportOf } from '../network.ts'
 import { type OwnLog, openLog, tamper } from './own-log.ts'
 
 const witness = { name: 'hotline-fr/witness', ...generateKeyPairSync('ed25519') }
@@ -206,4 +208,32 @@ t.test('evidence against our own log is a fault, evidence against a peer is coun
   t.match(await fsck(log), { verdict: 'valid', evidence: 1 })
   await recordEvidence(db, { ...notes, origin })
   t.match(await fsck(log), { verdict: 'tampered', evidence: 2, faults: [{ stage: 'consistency' }] })
+})
+
+t.test('the command looks at the log of a node while it runs', async (t) => {
+  const network = await createNetwork(t, { zone: { 'abroad.example': { A: [addresses.SE] } }, witnessRoundMs: 300 })
+  const gb = network.get('hotline-gb')
+  const answer = await gb.call(
+    'hotline',
+    'POST',
+    '/v1/reports',
+    reportOf([{ url: 'https://abroad.example/', contentType: 'website' }]),
+  )
+  t.equal(answer.status, 201, answer.text)
+  const env = environmentOf(gb.id, { folder: network.folder, port: gb.port, dnsPort: network.dnsPort }, gb.database.url)
+  const found = await eventually(
+    'all of it is sealed, and witnessed',
+    async () => {
+      const { exitCode, text } = await auditFsck(env, { json: true }, () => {})
+      const result = JSON.parse(text) as LogVerification
+      t.notOk(['tampered', 'unreadable'].includes(result.verdict), JSON.stringify(result.faults))
+      return exitCode === 0 && result.recent === 0 ? result : undefined
+    },
+    30_000,
+  )
+  t.equal(found.complete, 'log')
+  t.ok(found.counts.entries > 2 && found.counts.disclosed > 4)
+  const { exitCode, text } = await auditFsck(env, { json: false }, () => {})
+  t.equal(exitCode, 0)
+  t.match(text, /^VALID[\s\S]*Also looked at: \d+ signed checkpoints/)
 })

@@ -1,0 +1,64 @@
+// How far the witnesses vouch for a shard as it is stored: the policy that counts, the newest checkpoint that has a quorum under it.
+import { describePolicy } from '#domain/network-policy.ts'
+import { type Policy, parsePolicy } from '#domain/tlog-policy.ts'
+import type { Faults } from '#domain/verdict.ts'
+import type { StoredShard } from '#storage/fsck-store.ts'
+import { findCheckpointAt } from '#storage/tree-store.ts'
+import { findCosignatures, findCosignedSizes } from '#storage/witness-store.ts'
+import { findWitnesses, ownLogKeys, type PolicyContext } from './audit-policy.ts'
+import { type CheckedNote, checkNote } from './check-note.ts'
+import type { StepContext } from './context.ts'
+import { notAfter, type OpenYear } from './open-years.ts'
+import { withCosignatures } from './witness-checkpoint.ts'
+
+export type JudgeContext = PolicyContext & Pick<StepContext, 'db' | 'auditKey'>
+
+/** Checkpoints that are looked at for a quorum. */
+const maxLooked = 50
+
+/** The operator's policy, else every audit key of ours and the witnesses that the directory names. */
+export function policyFor(ctx: JudgeContext, origin: string): Policy {
+  return parsePolicy(ctx.auditPolicy ?? describePolicy({ logs: ownLogKeys(ctx, origin), witnesses: findWitnesses(ctx) }))
+}
+
+export interface Judging {
+  policy: Policy
+  faults: Faults
+}
+
+/** A stored checkpoint with the cosignatures that it has by now; one that can't be read is a fault. */
+export async function readStoredNote(
+  { db }: JudgeContext,
+  at: { year: number; size: number; note: string },
+  { policy, faults }: Judging,
+): Promise<CheckedNote | undefined> {
+  const lines = await findCosignatures(db, at.year, at.size)
+  const note = withCosignatures(
+    at.note,
+    lines.map(({ line }) => line),
+  )
+  return checkNote(Buffer.from(note), policy, (says) => faults.add({ stage: 'read', kind: 'tampered', says }))
+}
+
+/** The newest checkpoint with a quorum. A cosignature that does not verify is a fault wherever it stands. */
+export async function findWitnessed(
+  ctx: JudgeContext,
+  { year }: StoredShard,
+  judging: Judging,
+): Promise<CheckedNote | undefined> {
+  for (const size of await findCosignedSizes(ctx.db, year, maxLooked)) {
+    const stored = await findCheckpointAt(ctx.db, year, size)
+    const checked = stored && (await readStoredNote(ctx, { year, size, note: stored.note }, judging))
+    if (!checked) continue
+    for (const fault of checked.faults) if (fault.stage === 'signature') judging.faults.add(fault)
+    if (!checked.faults.some(({ stage }) => stage === 'quorum')) return checked
+  }
+  return undefined
+}
+
+/** What a witnessed checkpoint says of its log beyond the newest one. */
+export const pickWitness = ({ witnesses, witnessed }: CheckedNote): Pick<OpenYear, 'notAfter' | 'witnesses' | 'witnessed'> => ({
+  notAfter: notAfter(witnesses),
+  witnesses: witnesses.map(({ name, at }) => ({ name, at: at.toISOString() })),
+  witnessed,
+})
