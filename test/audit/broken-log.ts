@@ -22,8 +22,22 @@ export async function setAuditWritable(adminUrl: string, writable: boolean): Pro
 const writers = `select from pg_locks where relation = 'crossline.audit_entry'::regclass and mode = 'RowExclusiveLock'
   and database = (select oid from pg_database where datname = current_database()) and pid <> pg_backend_pid()`
 
-// What a node remembers of calls, peers, refusals and directories is no state of an item; the window is this test's own.
-const beside = ['peer', 'seen_proof', 'security_event', 'migration_window', 'migration_window_record']
+// What a node remembers of calls, peers, refusals and directories is no state of an item; the window is this test's own. What is written
+// in the log is sealed, witnessed and found again by others, which goes on.
+const beside = [
+  ...['peer', 'seen_proof', 'security_event', 'migration_window', 'migration_window_record'],
+  ...[
+    'audit_pending',
+    'audit_state',
+    'audit_shard',
+    'audit_leaf',
+    'audit_tile',
+    'audit_checkpoint',
+    'audit_place',
+    'audit_stretch',
+  ],
+  ...['cosignature', 'peer_log'],
+]
 
 /** A digest of every row of every table that holds reports, items, messages, batches and the log. */
 export async function readState(adminUrl: string): Promise<Record<string, string>> {

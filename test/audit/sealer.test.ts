@@ -26,6 +26,15 @@ t.test('gives every entry one leaf, and each checkpoint is the root that RFC 696
   ])
 })
 
+t.test('more entries of one item than a round takes keep their order', async (t) => {
+  const log = await openLog(t)
+  await log.append('a', 4500)
+  await log.append('a', 4500)
+  await log.openProcess().sealAll()
+  t.equal((await check(log))[0]?.size, 9001)
+  t.equal((await log.ask('select from crossline.audit_checkpoint')).length, 1, 'with one signature')
+})
+
 t.test('what readers of the tree find is what was sealed', async (t) => {
   const log = await openLog(t)
   const { sealAll } = log.openProcess()

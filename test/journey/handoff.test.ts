@@ -69,9 +69,12 @@ t.test('an item goes from one hotline to another and back', async (t) => {
     actions: [{ action: 'removed' }],
   })
 
-  const entries = await gb.call('liaison', 'GET', '/audit/v1/entries?purpose=test')
-  t.equal(entries.status, 200)
-  const events = entries.body.entries.map((each: { entry: string }) => JSON.parse(each.entry).event)
+  const events = await eventually('the last entry is sealed', async () => {
+    const { status, body } = await gb.call('liaison', 'GET', '/audit/v1/entries?purpose=test')
+    t.equal(status, 200)
+    const found = body.entries.map((each: { entry: string }) => JSON.parse(each.entry).event)
+    return found.includes('item.closed') && found
+  })
   for (const event of [
     'report.submitted',
     'item.traced',
