@@ -1,5 +1,6 @@
 // Exports on real nodes: the bundle read by a stranger's code, the scope of the one who asked, downloads that break off, processes that
 // are killed, disks that are full. Nothing goes out before the entry that records the asking.
+import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -255,6 +256,7 @@ t.test('a liaison exports', async (t) => {
   await t.test('a bundle that is lost is built again', (t) => rebuild(t, gb))
   await t.test('what has expired is gone', (t) => expire(t, gb))
   await t.test('a disk that can not be written to fails it visibly', (t) => breakDisk(t, gb))
+  await t.test('nor a full one', (t) => fillDisk(t, gb))
   await t.test('completeness', (t) => complete(t, { gb, abroad, home }))
   await t.test('the operator at the node', (t) => operate(t, { network, gb, home }))
 })
@@ -339,6 +341,27 @@ async function breakDisk(t: Test, gb: RunningMember): Promise<void> {
   rmSync(folderOf(gb))
   mkdirSync(folderOf(gb))
   t.ok((await exportNow(gb)).lines.length > 0, 'and goes on when it can')
+}
+
+async function fillDisk(t: Test, gb: RunningMember): Promise<void> {
+  const folder = folderOf(gb)
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16k', 'tmpfs', folder], { stdio: 'ignore' })
+  } catch {
+    t.pass('mounted', { skip: 'this machine lets nobody mount' })
+    return
+  }
+  try {
+    const { body } = await ask(gb, {})
+    const failed = await eventually('it failed', async () => {
+      const { body: now } = await look(gb, body.id)
+      return now.state === 'failed' && now
+    })
+    t.match(failed, { failure: 'disk_full', bytes: 0 })
+    t.same(readdirSync(folder), [], 'nothing half is left')
+  } finally {
+    execFileSync('umount', [folder])
+  }
 }
 
 async function complete(t: Test, { gb, abroad, home }: { gb: RunningMember; abroad: string; home: string }): Promise<void> {
