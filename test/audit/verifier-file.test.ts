@@ -4,8 +4,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { renderVerifier } from '#commands/build-verifier.ts'
 import { bundleOf, growLog, leafOf, membersOf, newNetwork, signTree } from '../bundle.ts'
+import { renderVerifier } from '../house/build-verifier.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'crossline-verifier-'))
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
