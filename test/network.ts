@@ -171,6 +171,7 @@ export function environmentOf(
     GEO_ASN_DB: join(geoFolder, 'GeoLite2-ASN-Test.mmdb'),
     DNS_SERVERS: `127.0.0.1:${dnsPort}`,
     DNS_TIMEOUT_MS: '500',
+    LIAISON_QUESTIONS_PER_MINUTE: '100000',
   }
 }
 

@@ -1,38 +1,13 @@
 // What a liaison gets from the audit API: its own scope, by filter and by cursor, complete; every question recorded before its answer.
-import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { connect, withClient } from '#storage/admin-client.ts'
 import { checkAuditLog, readNodeKeys } from '../audit-check.ts'
-import { addresses, createNetwork, eventually, type RunningMember, reportOf } from '../network.ts'
+import { createNetwork, eventually, type RunningMember, reportOf } from '../network.ts'
+import { admin, ask, entriesOf, sealedEntriesOf, submitAll, untilSealed, type View, zone } from './asking.ts'
 
-interface View {
-  id: number
-  recordedAt: string
-  country: string | null
-  entry: string
-  disclosed: Record<string, { salt: string; value: unknown }>
-}
-
-type Role = 'liaison' | 'operator'
-
-const zone = {
-  'abroad.example': { A: [addresses.SE] },
-  'home.example': { A: [addresses.GB] },
-  'us.example': { A: [addresses.US] },
-}
+/** What is proven grows while the test asks. */
+const withoutProof = (entries: View[]) => entries.map(({ proof: _grows, ...view }) => view)
 const events = (entries: View[]) => entries.map(({ entry }) => JSON.parse(entry).event as string)
-
-async function ask(member: RunningMember, query: Record<string, string>, role: Role = 'liaison') {
-  return member.call(role, 'GET', `/audit/v1/entries?${new URLSearchParams({ purpose: 'a test', ...query })}`)
-}
-
-async function entriesOf(member: RunningMember, query: Record<string, string> = {}, role: Role = 'liaison'): Promise<View[]> {
-  const answer = await ask(member, { limit: '1000', ...query }, role)
-  if (answer.status !== 200) throw new Error(answer.text)
-  return answer.body.entries
-}
-
-const admin = (member: RunningMember, query: string) => withClient(member.database.adminUrl, (client) => client.query(query))
 
 /** As the superuser, whom no trigger stops. */
 async function withDisabledTriggers(member: RunningMember, work: (change: (query: string) => Promise<unknown>) => Promise<void>) {
@@ -48,20 +23,6 @@ async function withDisabledTriggers(member: RunningMember, work: (change: (query
     await client.query('alter table crossline.audit_entry enable always trigger audit_no_change')
     await client.query('commit')
   })
-}
-
-/** One item abroad, one at home, one that nobody covers; all settled. */
-async function submitAll(gb: RunningMember): Promise<Record<'abroad' | 'home' | 'us', string>> {
-  const items = ['abroad', 'home', 'us'].map((name) => ({ url: `https://${name}.example/`, contentType: 'website' }))
-  const { body } = await gb.call('hotline', 'POST', '/v1/reports', reportOf(items))
-  const [abroad, home, us] = body.items.map(({ id }: { id: string }) => id)
-  await eventually('the items have settled', async () => {
-    const states = await Promise.all(
-      [abroad, home, us].map(async (id) => (await gb.call('hotline', 'GET', `/v1/items/${id}`)).body.state),
-    )
-    return states.join() === 'delivered,routed,orphaned'
-  })
-  return { abroad, home, us }
 }
 
 t.test('a liaison asks', async (t) => {
@@ -111,25 +72,32 @@ t.test('a liaison asks', async (t) => {
       const { from, to } = JSON.parse(entry)
       t.ok(country === 'SE' || [from, to].includes('hotline-se'), 'Swedish')
     }
-    t.same(await entriesOf(gb, { item: items.home }, 'operator'), [], 'an item of another scope is as none')
-    t.same(await entriesOf(gb, { country: 'US' }, 'operator'), [])
-    t.same(await entriesOf(gb, { item: '019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071' }), [], 'so is an item that never was')
+    t.same(await sealedEntriesOf(gb, { item: items.home }, 'operator'), [], 'an item of another scope is as none')
+    t.same(await sealedEntriesOf(gb, { country: 'US' }, 'operator'), [])
+    t.same(await sealedEntriesOf(gb, { case: 'FILE-1', item: items.home }, 'operator'), [], 'whatever file number it is asked by')
+    t.same(await sealedEntriesOf(gb, { item: '019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071' }), [], 'so is an item that never was')
     await admin(gb, "update crossline.api_client set network_wide = true, countries = '{}' where countries = '{SE}'")
-    const everything = await entriesOf(gb, {}, 'operator')
-    const { rowCount } = await admin(gb, 'select from crossline.audit_entry')
-    t.equal(everything.length, (rowCount ?? 0) - 1, 'network-wide: all but the question itself')
+    const { body } = await ask(gb, { limit: '1000' }, 'operator')
+    const indexes = body.entries.map(({ index }: View) => index)
+    t.same(indexes, [...Array(body.checkpoint.size).keys()], 'network-wide: every leaf of the checkpoint, in its order')
     await admin(gb, "update crossline.api_client set network_wide = false, countries = '{SE}' where network_wide")
   })
 
   await t.test('by each filter', async (t) => {
+    const home = [{ url: 'https://home.example/2', contentType: 'website' }]
+    const other = await gb.call('hotline', 'POST', '/v1/reports', reportOf(home, { reference: 'FILE-2' }))
+    await eventually('it is routed', async () => {
+      const { body } = await gb.call('hotline', 'GET', `/v1/reports/${other.body.id}`)
+      return body.items[0].state === 'routed'
+    })
     const all = await entriesOf(gb)
     const fits = async (query: Record<string, string>, pick: (view: View) => boolean) => {
-      const found = await entriesOf(gb, query)
+      const found = await sealedEntriesOf(gb, query)
       const wanted = all.filter(pick)
       t.ok(wanted.length > 0 && wanted.length < all.length, `${Object.keys(query)} tells entries apart`)
       t.same(
-        found.filter(({ id }) => all.some((each) => each.id === id)),
-        wanted,
+        withoutProof(found.filter(({ index }) => all.some((each) => each.index === index))),
+        withoutProof(wanted),
         Object.keys(query).join(),
       )
     }
@@ -144,6 +112,7 @@ t.test('a liaison asks', async (t) => {
       { item: items.abroad },
       ({ disclosed }) => (disclosed['item']?.value as { id?: string } | undefined)?.id === items.abroad,
     )
+    await fits({ case: 'FILE-2' }, ({ disclosed }) => JSON.stringify(disclosed).includes(other.body.id))
     await fits({ event: 'item.traced', country: 'GB' }, (view) => read(view).event === 'item.traced' && view.country === 'GB')
     t.same(
       events(await entriesOf(gb, { item: items.abroad })),
@@ -168,9 +137,13 @@ t.test('a liaison asks', async (t) => {
       [{ limit: '1e2' }, 'schema_invalid'],
       [{ limit: 'all' }, 'schema_invalid'],
       [{ after: 'AAAA' }, 'invalid_cursor'],
-      [{ after: Buffer.from('p-1').toString('base64url') }, 'invalid_cursor'],
-      [{ after: Buffer.from('p1e3').toString('base64url') }, 'invalid_cursor'],
-      [{ after: Buffer.from('p99999999999999999999').toString('base64url') }, 'invalid_cursor'],
+      [{ after: Buffer.from('l2026.-1').toString('base64url') }, 'invalid_cursor'],
+      [{ after: Buffer.from('l2026.1e3').toString('base64url') }, 'invalid_cursor'],
+      [{ after: Buffer.from('l2026.01').toString('base64url') }, 'invalid_cursor'],
+      [{ after: Buffer.from('p1').toString('base64url') }, 'invalid_cursor'],
+      [{ after: Buffer.from('l2026.9007199254740992').toString('base64url') }, 'invalid_cursor'],
+      [{ after: Buffer.from('l2026.99999999999999999999').toString('base64url') }, 'invalid_cursor'],
+      [{ case: '' }, 'schema_invalid'],
       [{ after: 'a b' }, 'schema_invalid'],
       [{ unknown: '1' }, 'schema_invalid'],
     ]
@@ -178,22 +151,30 @@ t.test('a liaison asks', async (t) => {
     const before = await asked()
     for (const [query, code] of wrong) t.match(await ask(gb, query), { status: 422, body: { code } }, JSON.stringify(query))
     t.equal(await asked(), before)
+    t.match(
+      await ask(gb, { member: 'hotline-zz' }),
+      { status: 404, body: { code: 'not_found', pointer: '/member' } },
+      'unknown member',
+    )
+    t.equal(await asked(), before, 'what was not answered is no query')
     t.match(await ask(gb, { limit: '1' }), { status: 200, body: { entries: { length: 1 } } })
   })
 
   await t.test('and each question is an entry, whose purpose another liaison does not see', async (t) => {
     await ask(gb, { purpose: 'the Swedish question', caseReference: 'SE-77', event: 'item.routed' }, 'operator')
     const keys = await readNodeKeys(gb.config.masterKey)
-    const last = (await checkAuditLog(gb.database.database, keys)).entries.at(-1)
+    const log = await checkAuditLog(gb.database.database, keys)
+    const last = log.entries.findLast(({ event }) => event === 'audit.queried')
     t.match(last, {
       event: 'audit.queried',
       n: 1,
       opening: { purpose: { value: { purpose: 'the Swedish question', case: 'SE-77' } } },
     })
     const { rows } = (last?.opening['query']?.value ?? {}) as { rows?: number }
+    const isLast = ({ entry }: View) => JSON.parse(entry).id === last?.entry.id
     t.equal(rows, (await entriesOf(gb, { event: 'item.routed' }, 'operator')).length)
     await admin(gb, "update crossline.api_client set network_wide = true where role = 'liaison' and countries = '{GB}'")
-    const seen = (await entriesOf(gb, { event: 'audit.queried' })).find(({ id }) => id === last?.id)
+    const seen = (await entriesOf(gb, { event: 'audit.queried' })).find(isLast)
     t.same(seen?.disclosed, {}, 'that it asked is all that shows')
     const own = (await entriesOf(gb, { event: 'audit.queried' })).at(-1)
     t.match(own?.disclosed, { purpose: { value: { purpose: 'a test' } } }, 'its own stay open to it')
@@ -209,9 +190,10 @@ async function readPages(t: Test, gb: RunningMember): Promise<void> {
   const submit = () => gb.call('hotline', 'POST', '/v1/reports', report())
   const seen: number[] = []
   let after: string | undefined
+  // A page that is not full has no cursor: the next one begins where the last full one ended, and brings its entries again.
   const readPage = async () => {
     const { body } = await ask(gb, { event: 'report.submitted', limit: '2', ...(after === undefined ? {} : { after }) })
-    seen.push(...body.entries.map(({ id }: View) => id))
+    seen.push(...body.entries.map(({ index }: View) => index))
     if (body.next !== null) after = body.next
     return body.next as string | null
   }
@@ -219,17 +201,34 @@ async function readPages(t: Test, gb: RunningMember): Promise<void> {
   await t.test('a slow writer whose entry has the lower id, and commits last', async (t) => {
     const slow = await connect(gb.database.adminUrl)
     t.teardown(() => slow.end())
+    const at = '2026-11-23T12:00:00.000Z'
+    const entry = JSON.stringify({
+      at,
+      event: 'report.submitted',
+      id: 'slow',
+      log: `hotline-gb/audit/${new Date().getUTCFullYear()}`,
+    })
     await slow.query('begin')
-    const { rows } = await slow.query<{ id: number }>(
-      "insert into crossline.audit_entry (event, item_ref, item_seq, entry) values ('report.submitted', sha256('slow'), 1, '{}') returning id::int",
+    const { rows } = await slow.query<{ id: string; recorded_at: Date }>(
+      "insert into crossline.audit_entry (event, item_ref, item_seq, entry) values ('report.submitted', sha256('slow'), 1, $1) returning id, recorded_at",
+      [Buffer.from(entry)],
     )
     for (let overtaking = 0; overtaking < 3; overtaking++) await submit()
-    const page = readPage()
-    await Promise.race([page, sleep(300)])
-    await slow.query('commit')
-    await page
+    await untilSealed(gb)
     while ((await readPage()) !== null);
-    t.ok(seen.includes(rows[0]?.id ?? 0), 'the late entry is on some page')
+    const before = [...seen]
+    await slow.query('commit')
+    await untilSealed(gb)
+    while ((await readPage()) !== null);
+    const late = await admin(gb, 'select leaf_index::int as index from crossline.audit_leaf where entry_id = $1', [rows[0]?.id])
+    t.ok(before.length >= 3 && !before.includes(late.rows[0].index), 'it was not there yet')
+    t.ok(seen.includes(late.rows[0].index), 'the late entry stands behind the cursor, not before it')
+    const until = new Date((rows[0]?.recorded_at.getTime() ?? 0) + 1).toISOString()
+    const inTime = await entriesOf(gb, { event: 'report.submitted', until })
+    t.ok(
+      inTime.some(({ index }) => index === late.rows[0].index),
+      'a range of times holds it all the same',
+    )
   })
 
   await t.test('many at once', async (t) => {
@@ -239,8 +238,17 @@ async function readPages(t: Test, gb: RunningMember): Promise<void> {
       done = true
     })
     while (!done) await readPage()
+    await untilSealed(gb)
     while ((await readPage()) !== null);
-    const { rows } = await admin(gb, "select id::int from crossline.audit_entry where event = 'report.submitted' order by id")
-    t.same(new Set(seen), new Set(rows.map(({ id }) => id)))
+    const { rows } = await admin(
+      gb,
+      "select leaf_index::int as index from crossline.audit_place where event = 'report.submitted' order by 1",
+    )
+    t.same(
+      [...new Set(seen)],
+      rows.map(({ index }) => index),
+      'each once, in the order of the log',
+    )
+    t.ok(rows.length >= 15)
   })
 }
