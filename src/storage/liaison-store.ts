@@ -2,7 +2,7 @@
 // in the order of the log, and costs the same at any place of a log of any length.
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
 import { CrosslineError } from '#errors.ts'
-import { byteaArray, textArray, uuidArray } from './binary-array.ts'
+import { byteaArray, uuidArray } from './binary-array.ts'
 import type { Tables } from './tables.ts'
 
 /** Whose entries a liaison may see: its countries, and what their hotlines handed over or took. */
@@ -52,18 +52,25 @@ export async function findAuditEntries(trx: Transaction<Tables>, scope: AuditSco
   if (!question) return []
   await becomeReader(trx, scope)
   const { rows } = await question.execute(trx)
-  await sql`reset role`.execute(trx)
+  await becomeService(trx)
   if (rows.some((row) => row.id === null)) throw new CrosslineError('internal', { detail: 'A sealed entry is missing' })
   return openable(trx, rows)
 }
 
-/** From here on the transaction reads as a liaison of this scope does, until `reset role` or its end. */
+/**
+ * From here on the transaction reads as a liaison of this scope does, until `becomeService` or its end. The planner can't know how many rows
+ * the policy lets through, and would rather collect and sort them all than walk an index to the end of a page: that choice is taken from it.
+ */
 export async function becomeReader(trx: Transaction<Tables>, scope: AuditScope): Promise<void> {
   await sql`select set_config('crossline.network_wide', ${scope.networkWide ? 'on' : 'off'}, true),
-    set_config('crossline.countries', ${scope.countries.join(',')}, true), set_config('crossline.members', ${scope.members.join(',')}, true)`.execute(
-    trx,
-  )
+    set_config('crossline.countries', ${scope.countries.join(',')}, true), set_config('crossline.members', ${scope.members.join(',')}, true),
+    set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true)`.execute(trx)
   await sql`set local role crossline_reader`.execute(trx)
+}
+
+async function becomeService(trx: Transaction<Tables>): Promise<void> {
+  await sql`set local role none`.execute(trx)
+  await sql`select set_config('enable_sort', 'on', true), set_config('enable_bitmapscan', 'on', true)`.execute(trx)
 }
 
 type EntryRow = Omit<FoundEntry, 'subject' | 'sealed' | 'wrapped'>
@@ -98,35 +105,43 @@ function entriesByPlace(scope: AuditScope, filter: AuditFilter): RawBuilder<Entr
     order by p.year, p.leaf_index`
 }
 
-type Column = 'country' | 'from_member' | 'to_member'
+interface Arm {
+  column: 'country' | 'from_member' | 'to_member' | 'event'
+  value: string
+}
 
 // "Of this country, or from or to one of its members" is no range of any index. So one walk for each of them, each along its own index
 // and no longer than a page; what several of them meet is shown once.
 function chooseArms({ networkWide, countries, members }: AuditScope, filter: AuditFilter): RawBuilder<unknown>[] {
-  const { country, member } = filter
-  if (country !== undefined && (networkWide || countries.includes(country))) return [walk('country', [country], filter)]
-  if (networkWide && member !== undefined) return [walk('from_member', [member], filter), walk('to_member', [member], filter)]
-  if (networkWide) return [sql`(${walkOrdered(filter, sql`true`)})`]
-  const scopes: [Column, readonly string[]][] = [
-    ['country', countries],
-    ['from_member', members],
-    ['to_member', members],
-  ]
-  return scopes.filter(([, values]) => values.length > 0).map(([column, values]) => walk(column, values, filter))
+  const { country, member, event } = filter
+  const arms = (column: Arm['column'], values: readonly string[]) => values.map((value) => walk(filter, { column, value }))
+  if (country !== undefined && (networkWide || countries.includes(country))) return arms('country', [country])
+  if (networkWide && member !== undefined) return [...arms('from_member', [member]), ...arms('to_member', [member])]
+  if (networkWide) return event === undefined ? [walk(filter)] : arms('event', [event])
+  return [...arms('country', countries), ...arms('from_member', members), ...arms('to_member', members)]
 }
 
-function walk(column: Column, values: readonly string[], filter: AuditFilter): RawBuilder<unknown> {
-  return sql`select walked.* from unnest(${textArray(values)}::text[]) as v (value)
-    cross join lateral (${walkOrdered(filter, sql`${sql.ref(column)} = v.value`)}) walked`
-}
-
-function walkOrdered(filter: AuditFilter, arm: RawBuilder<unknown>): RawBuilder<unknown> {
+function walk(filter: AuditFilter, arm?: Arm): RawBuilder<unknown> {
   const { event, country, member } = filter
-  return sql`select year, leaf_index, entry_id, recorded_at from audit_place
-    where ${arm} and ${between(filter, sql`audit_place`)} and ${recorded(filter, sql`audit_place`)}
-      ${event ? sql`and event = ${event}` : sql``} ${country ? sql`and country = ${country}` : sql``}
+  // With a second filter the planner chooses the rarer of the two; by one alone it must not go through the whole log instead.
+  const isAlone = arm && (event === undefined || arm.column === 'event')
+  const place = isAlone ? sql`${sql.ref(arm.column)}, year, leaf_index` : sql`year, leaf_index`
+  const bounds = isAlone ? betweenIn(filter, arm) : between(filter, sql`audit_place`)
+  const equals = (column: Arm['column'], value: string | undefined) =>
+    value === undefined || (isAlone && arm.column === column) ? sql`` : sql`and ${sql.ref(column)} = ${value}`
+  return sql`(select year, leaf_index, entry_id, recorded_at from audit_place
+    where ${bounds} and ${recorded(filter, sql`audit_place`)} ${arm && !isAlone ? equals(arm.column, arm.value) : sql``}
+      ${equals('event', event)} ${equals('country', country)}
       ${member ? sql`and (from_member = ${member} or to_member = ${member})` : sql``}
-    order by year, leaf_index limit ${filter.limit}`
+    order by ${place} limit ${filter.limit})`
+}
+
+// The value stands in the bounds instead of an equation: only the index that begins with its column has that order.
+function betweenIn({ after, before }: AuditFilter, { column, value }: Arm): RawBuilder<unknown> {
+  const place = sql`(${sql.ref(column)}, year, leaf_index)`
+  const { year, index } = after ?? { year: 0, index: -1 }
+  return sql`${sql.ref(column)} is not null and ${place} > (${value}, ${year}::int, ${index}::bigint)
+    and ${place} < (${value}, ${before.year}::int, ${before.index}::bigint)`
 }
 
 function between({ after, before }: AuditFilter, table: RawBuilder<unknown>): RawBuilder<unknown> {
