@@ -10,12 +10,15 @@ create table crossline.audit_place (
   country text,
   primary key (year, leaf_index)
 );
--- One for each filter, each in the order of the log: a page is read off the index from its cursor on, however long the log is.
--- An item is found by audit_entry_item.
+-- One for each filter, alone and with an event, each in the order of the log: a page is read off the index from its cursor on, however long
+-- the log is. New rows go to one place in each of them for each value, so that they are cheap. An item is found by audit_entry's own index.
 create index audit_place_event on crossline.audit_place (event, year, leaf_index);
 create index audit_place_country on crossline.audit_place (country, year, leaf_index) where country is not null;
+create index audit_place_country_event on crossline.audit_place (country, event, year, leaf_index) where country is not null;
 create index audit_place_from on crossline.audit_place (from_member, year, leaf_index) where from_member is not null;
+create index audit_place_from_event on crossline.audit_place (from_member, event, year, leaf_index) where from_member is not null;
 create index audit_place_to on crossline.audit_place (to_member, year, leaf_index) where to_member is not null;
+create index audit_place_to_event on crossline.audit_place (to_member, event, year, leaf_index) where to_member is not null;
 
 -- The times that each stretch of 1,024 leaves was recorded in. Leaves stand in the order of their commits, not of their times: a range of
 -- times is a range of stretches, and a late writer's entry is in it all the same.

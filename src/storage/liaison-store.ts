@@ -105,43 +105,49 @@ function entriesByPlace(scope: AuditScope, filter: AuditFilter): RawBuilder<Entr
     order by p.year, p.leaf_index`
 }
 
-interface Arm {
-  column: 'country' | 'from_member' | 'to_member' | 'event'
-  value: string
-}
+type Arm = readonly ['country' | 'from_member' | 'to_member' | 'event', string]
 
 // "Of this country, or from or to one of its members" is no range of any index. So one walk for each of them, each along its own index
 // and no longer than a page; what several of them meet is shown once.
-function chooseArms({ networkWide, countries, members }: AuditScope, filter: AuditFilter): RawBuilder<unknown>[] {
-  const { country, member, event } = filter
-  const arms = (column: Arm['column'], values: readonly string[]) => values.map((value) => walk(filter, { column, value }))
-  if (country !== undefined && (networkWide || countries.includes(country))) return arms('country', [country])
-  if (networkWide && member !== undefined) return [...arms('from_member', [member]), ...arms('to_member', [member])]
-  if (networkWide) return event === undefined ? [walk(filter)] : arms('event', [event])
-  return [...arms('country', countries), ...arms('from_member', members), ...arms('to_member', members)]
+function chooseArms(scope: AuditScope, filter: AuditFilter): RawBuilder<unknown>[] {
+  const ofEvent: Arm[] = filter.event === undefined ? [] : [['event', filter.event]]
+  const places = placesToLook(scope, filter)
+  return places === 'everywhere' ? [walk(filter, ofEvent)] : places.map((arm) => walk(filter, [arm, ...ofEvent]))
 }
 
-function walk(filter: AuditFilter, arm?: Arm): RawBuilder<unknown> {
-  const { event, country, member } = filter
-  // With a second filter the planner chooses the rarer of the two; by one alone it must not go through the whole log instead.
-  const isAlone = arm && (event === undefined || arm.column === 'event')
-  const place = isAlone ? sql`${sql.ref(arm.column)}, year, leaf_index` : sql`year, leaf_index`
-  const bounds = isAlone ? betweenIn(filter, arm) : between(filter, sql`audit_place`)
-  const equals = (column: Arm['column'], value: string | undefined) =>
-    value === undefined || (isAlone && arm.column === column) ? sql`` : sql`and ${sql.ref(column)} = ${value}`
+function placesToLook({ networkWide, countries, members }: AuditScope, { country, member }: AuditFilter): Arm[] | 'everywhere' {
+  const fromOrTo = (each: string): Arm[] => [
+    ['from_member', each],
+    ['to_member', each],
+  ]
+  if (country !== undefined && (networkWide || countries.includes(country))) return [['country', country]]
+  if (networkWide) return member === undefined ? 'everywhere' : fromOrTo(member)
+  // Of another country's entries only those are left that its members handed over or took.
+  const own = country === undefined ? countries : []
+  return [...own.map((each): Arm => ['country', each]), ...members.flatMap(fromOrTo)]
+}
+
+function walk(filter: AuditFilter, arms: readonly Arm[]): RawBuilder<unknown> {
+  const { country, member } = filter
   return sql`(select year, leaf_index, entry_id, recorded_at from audit_place
-    where ${bounds} and ${recorded(filter, sql`audit_place`)} ${arm && !isAlone ? equals(arm.column, arm.value) : sql``}
-      ${equals('event', event)} ${equals('country', country)}
+    where ${betweenIn(filter, arms)} and ${recorded(filter, sql`audit_place`)}
+      ${country && !arms.some(([column]) => column === 'country') ? sql`and country = ${country}` : sql``}
       ${member ? sql`and (from_member = ${member} or to_member = ${member})` : sql``}
-    order by ${place} limit ${filter.limit})`
+    order by ${sql.join([...columnsOf(arms), sql`year`, sql`leaf_index`])} limit ${filter.limit})`
 }
 
-// The value stands in the bounds instead of an equation: only the index that begins with its column has that order.
-function betweenIn({ after, before }: AuditFilter, { column, value }: Arm): RawBuilder<unknown> {
-  const place = sql`(${sql.ref(column)}, year, leaf_index)`
-  const { year, index } = after ?? { year: 0, index: -1 }
-  return sql`${sql.ref(column)} is not null and ${place} > (${value}, ${year}::int, ${index}::bigint)
-    and ${place} < (${value}, ${before.year}::int, ${before.index}::bigint)`
+const columnsOf = (arms: readonly Arm[]) => arms.map(([column]) => sql.ref(column))
+
+// The values stand in the bounds instead of equations: only the index that begins with their columns has that order, so the planner,
+// who can't know where in the log a value is rare, has nothing to choose.
+function betweenIn(filter: AuditFilter, arms: readonly Arm[]): RawBuilder<unknown> {
+  if (arms.length === 0) return between(filter, sql`audit_place`)
+  const { year, index } = filter.after ?? { year: 0, index: -1 }
+  const values = arms.map(([, value]) => sql`${value}::text`)
+  const place = sql`(${sql.join(columnsOf(arms))}, year, leaf_index)`
+  const present = columnsOf(arms).map((column) => sql`${column} is not null`)
+  return sql`${sql.join(present, sql` and `)} and ${place} > (${sql.join(values)}, ${year}::int, ${index}::bigint)
+    and ${place} < (${sql.join(values)}, ${filter.before.year}::int, ${filter.before.index}::bigint)`
 }
 
 function between({ after, before }: AuditFilter, table: RawBuilder<unknown>): RawBuilder<unknown> {

@@ -165,6 +165,8 @@ t.test('a log over several months', async (t) => {
     const plans: [string, AuditScope, AuditFilter, RegExp][] = [
       ['no filter', wide, page, /Index Scan using audit_place_pkey/],
       ['event', wide, { ...page, event: 'hold.placed' }, /Index Scan using audit_place_event/],
+      ['event in a country', wide, { ...page, event: 'item.routed', country: 'SE' }, /audit_place_country_event/],
+      ['event in a scope', swedish, { ...page, event: 'item.routed' }, /_country_event[\s\S]*_from_event[\s\S]*_to_event/],
       ['country', wide, { ...page, country: 'SE' }, /Index Scan using audit_place_country/],
       ['member', wide, { ...page, member: 'hotline-se' }, /audit_place_from[\s\S]*audit_place_to/],
       ['scope', swedish, page, /audit_place_country[\s\S]*audit_place_from[\s\S]*audit_place_to/],
