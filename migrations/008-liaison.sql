@@ -30,20 +30,23 @@ create table crossline.audit_stretch (
   primary key (year, n)
 ) with (fillfactor = 80);
 
-create function crossline.audit_place_leaves() returns trigger language plpgsql security definer set search_path = crossline, pg_temp as $$
+-- A plan that was kept from when the log was small would go through all of it for every batch.
+create function crossline.audit_place_leaves() returns trigger language plpgsql security definer
+set search_path = crossline, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
   low bigint;
   high bigint;
 begin
   select min(entry_id), max(entry_id) into low, high from added;
-  insert into audit_place (year, leaf_index, entry_id, recorded_at, event, from_member, to_member, country)
-  select a.year, a.leaf_index, a.entry_id, e.recorded_at, e.event, e.from_member, e.to_member, e.country
-  from added a join audit_entry e on e.id = a.entry_id
-  where e.id between low and high;
+  with placed as (
+    insert into audit_place (year, leaf_index, entry_id, recorded_at, event, from_member, to_member, country)
+    select a.year, a.leaf_index, a.entry_id, e.recorded_at, e.event, e.from_member, e.to_member, e.country
+    from added a join audit_entry e on e.id = a.entry_id
+    where e.id between low and high
+    returning year, leaf_index, recorded_at
+  )
   insert into audit_stretch (year, n, earliest, latest)
-  select p.year, p.leaf_index / 1024, min(p.recorded_at), max(p.recorded_at)
-  from added a join audit_place p on p.year = a.year and p.leaf_index = a.leaf_index
-  group by 1, 2
+  select year, leaf_index / 1024, min(recorded_at), max(recorded_at) from placed group by 1, 2
   on conflict (year, n) do update
     set earliest = least(audit_stretch.earliest, excluded.earliest), latest = greatest(audit_stretch.latest, excluded.latest);
   return null;

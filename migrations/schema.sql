@@ -565,9 +565,12 @@ CREATE INDEX audit_evidence_origin ON crossline.audit_evidence USING btree (orig
 CREATE INDEX audit_export_client ON crossline.audit_export USING btree (client, state);
 CREATE INDEX audit_export_work ON crossline.audit_export USING btree (created_at) WHERE (state = ANY (ARRAY['waiting'::text, 'running'::text]));
 CREATE INDEX audit_place_country ON crossline.audit_place USING btree (country, year, leaf_index) WHERE (country IS NOT NULL);
+CREATE INDEX audit_place_country_event ON crossline.audit_place USING btree (country, event, year, leaf_index) WHERE (country IS NOT NULL);
 CREATE INDEX audit_place_event ON crossline.audit_place USING btree (event, year, leaf_index);
 CREATE INDEX audit_place_from ON crossline.audit_place USING btree (from_member, year, leaf_index) WHERE (from_member IS NOT NULL);
+CREATE INDEX audit_place_from_event ON crossline.audit_place USING btree (from_member, event, year, leaf_index) WHERE (from_member IS NOT NULL);
 CREATE INDEX audit_place_to ON crossline.audit_place USING btree (to_member, year, leaf_index) WHERE (to_member IS NOT NULL);
+CREATE INDEX audit_place_to_event ON crossline.audit_place USING btree (to_member, event, year, leaf_index) WHERE (to_member IS NOT NULL);
 CREATE INDEX cosignature_witness ON crossline.cosignature USING btree (witness, year, size);
 CREATE INDEX erased_subject_time ON crossline.erased_subject USING btree (erased_at);
 CREATE INDEX idempotency_age ON crossline.idempotency USING btree (created_at);
@@ -641,20 +644,22 @@ CREATE OR REPLACE FUNCTION crossline.audit_place_leaves()
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'crossline', 'pg_temp'
+ SET plan_cache_mode TO 'force_custom_plan'
 AS $function$
 declare
   low bigint;
   high bigint;
 begin
   select min(entry_id), max(entry_id) into low, high from added;
-  insert into audit_place (year, leaf_index, entry_id, recorded_at, event, from_member, to_member, country)
-  select a.year, a.leaf_index, a.entry_id, e.recorded_at, e.event, e.from_member, e.to_member, e.country
-  from added a join audit_entry e on e.id = a.entry_id
-  where e.id between low and high;
+  with placed as (
+    insert into audit_place (year, leaf_index, entry_id, recorded_at, event, from_member, to_member, country)
+    select a.year, a.leaf_index, a.entry_id, e.recorded_at, e.event, e.from_member, e.to_member, e.country
+    from added a join audit_entry e on e.id = a.entry_id
+    where e.id between low and high
+    returning year, leaf_index, recorded_at
+  )
   insert into audit_stretch (year, n, earliest, latest)
-  select p.year, p.leaf_index / 1024, min(p.recorded_at), max(p.recorded_at)
-  from added a join audit_place p on p.year = a.year and p.leaf_index = a.leaf_index
-  group by 1, 2
+  select year, leaf_index / 1024, min(recorded_at), max(recorded_at) from placed group by 1, 2
   on conflict (year, n) do update
     set earliest = least(audit_stretch.earliest, excluded.earliest), latest = greatest(audit_stretch.latest, excluded.latest);
   return null;

@@ -110,8 +110,23 @@ export function addOpenapi(app: App): void {
 
 const component = (name: string) => ({ $ref: `#/components/schemas/${name}` })
 
+// The rest of a path has no name in a route; in the document it needs one.
+function nameWildcards(document: Json): void {
+  const paths = document['paths'] ?? {}
+  for (const path of Object.keys(paths).filter((each) => each.includes('{*}'))) {
+    const operations = paths[path] as Json
+    for (const operation of Object.values(operations)) {
+      const parameters = Object.values(operation['parameters'] ?? {}) as { name?: unknown }[]
+      for (const parameter of parameters) if (parameter.name === '*') parameter.name = 'path'
+    }
+    paths[path.replace('{*}', '{path}')] = operations
+    delete paths[path]
+  }
+}
+
 // What a route's schema can't say: lines, signed contents, examples.
 function complete(document: Json): Json {
+  nameWildcards(document)
   for (const path of Object.values(document['paths'] ?? {})) for (const operation of Object.values(path)) addExamples(operation)
   describeFederation(document)
   describeBatch(document)

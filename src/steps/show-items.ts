@@ -122,7 +122,7 @@ export async function findItems(ctx: StepContext, query: { state?: string; after
 }
 
 /** A cursor is a place in a queue, as opaque text: 0 without one. Throws `invalid_cursor`. */
-export function readCursor(cursor: string | undefined): number {
+function readCursor(cursor: string | undefined): number {
   if (cursor === undefined) return 0
   const place = Number(/^p(\d{1,15})$/.exec(Buffer.from(cursor, 'base64url').toString())?.[1] ?? Number.NaN)
   if (!Number.isSafeInteger(place) || writeCursor(place) !== cursor)
@@ -130,6 +130,6 @@ export function readCursor(cursor: string | undefined): number {
   return place
 }
 
-export function writeCursor(place: number): string {
+function writeCursor(place: number): string {
   return Buffer.from(`p${place}`).toString('base64url')
 }
