@@ -42,7 +42,7 @@ function checkColumns(row: StoredEntry, { event, ref, n }: EntryText, add: AddFa
     add({ stage: 'inclusion', kind: 'tampered', says: 'The columns beside the entry say something else than its bytes.' })
 }
 
-/** Opens what can be opened; what was erased is no fault. Gives the values. */
+/** Opens what can be opened. What was erased is no fault when the log says so; what is just gone is one. Gives the values. */
 export function checkOpening(
   ctx: Pick<StepContext, 'keys'>,
   row: StoredEntry,
@@ -60,8 +60,17 @@ export function checkOpening(
   return opening
 }
 
-function openStored(ctx: Pick<StepContext, 'keys'>, { subject, sealed, wrapped }: StoredEntry, add: AddFault): Opening {
-  if (!subject || !sealed || !wrapped) return {}
+function openStored(ctx: Pick<StepContext, 'keys'>, row: StoredEntry, add: AddFault): Opening {
+  const { subject, sealed, wrapped, isErased } = row
+  if (!subject || !sealed || !wrapped) {
+    if (!isErased)
+      add({
+        stage: 'disclosure',
+        kind: 'tampered',
+        says: 'The opening of the entry is gone without an erasure: no later entry of its chain records one.',
+      })
+    return {}
+  }
   try {
     return openJson(openSubjectKey(ctx, subject, wrapped), 'audit', sealed) as Opening
   } catch (error) {

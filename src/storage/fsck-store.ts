@@ -33,10 +33,14 @@ export interface StoredEntry {
   subject: string | null
   sealed: Buffer | null
   wrapped: Buffer | null
+  /** Of one whose opening is gone: whether a later `entry.erased` stands in its chain. */
+  isErased: boolean | null
 }
 
 const columns = sql`e.event, e.item_ref as ref, e.item_seq as n, e.from_member as "from", e.to_member as "to", e.country, e.entry, e.leaf,
-  p.subject, p.sealed, k.wrapped`
+  p.subject, p.sealed, k.wrapped,
+  case when p.sealed is null or k.wrapped is null then exists (
+    select from audit_entry x where x.item_ref = e.item_ref and x.item_seq > e.item_seq and x.event = 'entry.erased') end as "isErased"`
 const openable = sql`left join audit_payload p on p.entry_id = e.id left join subject_key k on k.subject = p.subject`
 
 /** Sealed entries of a year from a leaf on, in order. */

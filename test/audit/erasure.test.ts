@@ -5,8 +5,10 @@ import { join } from 'node:path'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { describeHolds, eraseByOperator, holdByOperator, releaseByOperator, replayByOperator } from '#commands/audit-erase.ts'
+import { auditFsck } from '#commands/audit-fsck.ts'
 import { printEvidence } from '#commands/evidence.ts'
 import { subjectRef } from '#steps/append-audit.ts'
+import type { LogVerification } from '#steps/check-log.ts'
 import { connect } from '#storage/admin-client.ts'
 import { readNodeKeys } from '../audit-check.ts'
 import { eventually } from '../network.ts'
@@ -95,6 +97,12 @@ t.test('an item is erased: nothing that it sealed is left, and the log is as it 
     const others = log.about(id).slice(0, -1)
     t.equal((last?.opening['erased']?.value as { entries?: number } | undefined)?.entries, others.length)
     t.ok(others.length >= 6 && others.every(({ opening }) => Object.keys(opening).length === 0))
+    const { faults } = JSON.parse((await auditFsck(env, { json: true }, () => {})).text) as LogVerification
+    t.same(
+      faults.filter(({ kind }) => kind !== 'incomplete'),
+      [],
+      'what the log says was erased is not missed',
+    )
   })
 
   await t.test('who asks for it afterwards gets a clear answer', async (t) => {

@@ -11,7 +11,7 @@ import { indexItems } from '#steps/index-items.ts'
 import { findLatestCheckpoint } from '#storage/tree-store.ts'
 import { insertCosignature, recordEvidence } from '#storage/witness-store.ts'
 import { addresses, createNetwork, environmentOf, eventually, reportOf } from '../network.ts'
-import { type OwnLog, openLog, tamper } from './own-log.ts'
+import { type OwnLog, openLog, restoreAs, tamper } from './own-log.ts'
 
 const witness = { name: 'hotline-fr/witness', ...generateKeyPairSync('ed25519') }
 const origin = 'hotline-gb/audit/2026'
@@ -166,6 +166,18 @@ const ways: [string, string, string, Partial<LogVerification['faults'][number]>]
     { stage: 'disclosure', index: 300 },
   ],
   [
+    'an opening that is gone without an erasure',
+    'audit_payload',
+    `delete from crossline.audit_payload where entry_id = ${entryAt(300)}`,
+    { stage: 'disclosure', index: 300 },
+  ],
+  [
+    'a key that is gone without an erasure',
+    'subject_key',
+    `delete from crossline.subject_key where subject = (select subject from crossline.audit_payload where entry_id = ${entryAt(300)})`,
+    { stage: 'disclosure' },
+  ],
+  [
     'a cosignature that was changed',
     'cosignature',
     "update crossline.cosignature set line = regexp_replace(line, '.{12}\\n$', 'AAAAAAAAAAA=' || chr(10))",
@@ -174,9 +186,10 @@ const ways: [string, string, string, Partial<LogVerification['faults'][number]>]
 ]
 
 t.test('each way of tampering as superuser is told, and where', async (t) => {
+  const honest = await honestLog(t)
   for (const [what, table, change, fault] of ways) {
     await t.test(what, async (t) => {
-      const log = await honestLog(t)
+      const log = await restoreAs(t, honest)
       await tamper(log, table, change)
       const found = await fsck(log)
       t.not(found.verdict, 'valid', 'it is not valid')
