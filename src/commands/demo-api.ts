@@ -12,6 +12,8 @@ export interface Api {
   member: string
   get<T>(role: ClientRole, path: string): Promise<T>
   post<T>(role: ClientRole, path: string, body: object): Promise<T>
+  /** The bytes of what is no JSON. */
+  download(role: ClientRole, path: string): Promise<Buffer>
   /** False while nobody answers. */
   isReady(): Promise<boolean>
   close(): Promise<void>
@@ -37,18 +39,21 @@ export function openApi(member: string, { url, certs }: { url: string; certs: st
     const answer = await clients.get(role)?.call({ url, fingerprints, method, path, headers, ...content, timeoutMs, maxBytes })
     return answer ?? { kind: 'unreachable' as const, reason: 'closed' as const }
   }
-  async function ask<T>(role: ClientRole, method: 'GET' | 'POST', call: { path: string; body?: object }): Promise<T> {
+  async function fetchBytes(role: ClientRole, method: 'GET' | 'POST', call: { path: string; body?: object }): Promise<Buffer> {
     const answer = await send(role, method, call)
     if (answer.kind === 'unreachable') throw failed(`${member} does not answer (${answer.reason})`)
-    const body = JSON.parse(answer.body.toString()) as T & { code?: string }
-    if (answer.status >= 300)
-      throw failed(`${member} answers ${answer.status} ${body.code ?? ''} to ${method} ${plainPath(call.path)}`)
-    return body
+    if (answer.status < 300) return answer.body
+    const { code = '' } = JSON.parse(answer.body.toString()) as { code?: string }
+    throw failed(`${member} answers ${answer.status} ${code} to ${method} ${plainPath(call.path)}`)
+  }
+  async function ask<T>(role: ClientRole, method: 'GET' | 'POST', call: { path: string; body?: object }): Promise<T> {
+    return JSON.parse((await fetchBytes(role, method, call)).toString()) as T
   }
   return {
     member,
     get: (role, path) => ask(role, 'GET', { path }),
     post: (role, path, body) => ask(role, 'POST', { path, body }),
+    download: (role, path) => fetchBytes(role, 'GET', { path }),
     isReady: async () => {
       const answer = await send('operator', 'GET', { path: '/operations/v1/status' })
       return answer.kind === 'answered' && answer.status === 200

@@ -12,6 +12,8 @@ export interface Figures {
   /** Batches for which the sender holds a verified receipt. */
   receipts: number
   auditEntries: Record<string, number>
+  /** Bundles of one item's custody that the offline verifier found valid, and altered copies that it refused. */
+  bundles: { valid: number; refused: number }
   seconds: number
   asExpected: boolean
   /** What was not as expected, in plain words. */

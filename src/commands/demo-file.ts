@@ -1,5 +1,5 @@
 // demo.json: where everything of the running demo is, for a program that wants to take part. It names files and holds no secret itself.
-import { join } from 'node:path'
+import { isAbsolute, join, relative } from 'node:path'
 import { developmentMembers } from './certs-dev.ts'
 import type { NodeFiles } from './demo-processes.ts'
 import { authorityFiles, memberFiles, networkFiles } from './dev-files.ts'
@@ -44,4 +44,11 @@ function describeFiles({ certs, homes }: DemoPlaces, id: string) {
     directory: network.directory,
     ...(home ? { settings: home.env, log: home.log } : {}),
   }
+}
+
+/** A path as one types it in this folder, quoted where a shell needs it. */
+export function shown(path: string): string {
+  const near = relative(process.cwd(), path)
+  const short = near !== '' && !near.startsWith('..') && !isAbsolute(near) ? near : path
+  return /^[\w./@+-]+$/.test(short) ? short : `'${short.replaceAll("'", "'\\''")}'`
 }

@@ -31,6 +31,8 @@ export interface DemoHotline {
   url: string
   api: Api
   files: NodeFiles
+  /** The settings of its node. */
+  env: Readonly<Record<string, string>>
   /** The administering address of its database. Never printed. */
   databaseUrl: string
 }
@@ -142,7 +144,7 @@ async function prepareHotline(
   const url = `https://localhost:${port}`
   const api = openApi(id, { url, certs: place.certs })
   place.start.stops.push(() => api.close())
-  return { id, url, api, files, databaseUrl }
+  return { id, url, api, files, env, databaseUrl }
 }
 
 function describeEnvironment({ folder, certs, dnsAddress }: Place, id: string, port: number): Record<string, string> {

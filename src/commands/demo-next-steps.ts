@@ -1,16 +1,21 @@
 // What to do with a demo that stays up: documentation, calls that work as printed, the node's doctor, the laboratory.
-import { isAbsolute, join, relative, resolve } from 'node:path'
-import { bundlePassword } from './demo-file.ts'
+import { join, resolve } from 'node:path'
+import { bundlePassword, shown } from './demo-file.ts'
 import type { DemoNetwork } from './demo-network.ts'
 import { submitter } from './demo-scenario.ts'
-import { authorityFiles, memberFiles } from './dev-files.ts'
+import { authorityFiles, type IdentityFiles, memberFiles } from './dev-files.ts'
 
-export function describeNextSteps({ folder, certs, get }: DemoNetwork, report: string): string {
+export function describeNextSteps(
+  { folder, certs, get }: DemoNetwork,
+  { report, item }: { report: string; item: string },
+): string {
   const { url, files } = get(submitter)
-  const client = memberFiles(certs, submitter).clients.hotline
+  const { hotline: client, liaison } = memberFiles(certs, submitter).clients
   const program = resolve(import.meta.dirname, '..', '..', 'bin', 'crossline.js')
-  const curl = `curl --silent --show-error --cacert ${shown(authorityFiles(certs).certificate)} \\
-  --cert ${shown(client.certificate)} --key ${shown(client.key)}`
+  const curlOf = ({ certificate, key }: IdentityFiles) =>
+    `curl --silent --show-error --cacert ${shown(authorityFiles(certs).certificate)} \\
+  --cert ${shown(certificate)} --key ${shown(key)}`
+  const curl = curlOf(client)
   return `What you can do now
 ───────────────────
 The API in a browser: import ${shown(client.p12)} (password: ${bundlePassword}) as your certificate,
@@ -24,6 +29,11 @@ Submit another:
 ${curl} \\
   --header 'content-type: application/json' --data '${sampleReport()}' \\
   ${url}/v1/reports
+
+As the liaison: order the export of the custody above, then look how far it is and fetch it at /audit/v1/exports/<id>[/bundle]:
+${curlOf(liaison)} \\
+  --header 'content-type: application/json' --data '${JSON.stringify({ item, purpose: 'demo' })}' \\
+  ${url}/audit/v1/exports
 
 Ask a node how it does:
 node --env-file=${shown(files.env)} ${shown(program)} doctor
@@ -42,11 +52,4 @@ function sampleReport(): string {
     commerciality: 'not_determined',
     items: [{ url: 'https://gallery.abroad.example/by-curl.jpg', contentType: 'media' }],
   })
-}
-
-/** A path as one types it in this folder, quoted where a shell needs it. */
-function shown(path: string): string {
-  const near = relative(process.cwd(), path)
-  const short = near !== '' && !near.startsWith('..') && !isAbsolute(near) ? near : path
-  return /^[\w./@+-]+$/.test(short) ? short : `'${short.replaceAll("'", "'\\''")}'`
 }

@@ -6,6 +6,7 @@ import type { Item, Report } from '#schema/report.ts'
 import type { Status } from '#schema/status.ts'
 import { developmentMembers } from './certs-dev.ts'
 import { waitFor } from './demo-api.ts'
+import { proveCustody } from './demo-bundles.ts'
 import { showCustody } from './demo-custody.ts'
 import { countOutcomes, countRecords, type Figures, subtractCounts } from './demo-figures.ts'
 import { type DemoNetwork, startDemoNetwork } from './demo-network.ts'
@@ -20,6 +21,7 @@ import {
   refusedTitle,
   submitter,
 } from './demo-scenario.ts'
+import { type Sides, type Telling, waitForWitnesses } from './demo-witnesses.ts'
 import { describeItem } from './demo-words.ts'
 
 export interface DemoOptions {
@@ -64,14 +66,20 @@ async function play({ data, staysUp, say, signal }: DemoOptions, stops: (() => u
   differences.push(...(await goStraight(network, report, { say, signal })))
   differences.push(...(await waitForQuiet(network, signal)))
   const added = subtractCounts(await countRecords(network.hotlines), before)
-  say(await tellCustody(network, report))
-  if (staysUp) say(describeNextSteps(network, report.id))
+  const item = itemOf(report, acceptedTitle).id
+  const sides = [network.get(submitter), network.get('hotline-gb')] as const
+  differences.push(...(await waitForWitnesses(sides, { say, signal })))
+  say(await tellCustody(item, sides))
+  const proof = await proveCustody(network, { item, sides, telling: { say, signal } })
+  differences.push(...proof.differences)
+  if (staysUp) say(describeNextSteps(network, { report: report.id, item }))
   const { items } = await readReport(network, report.id)
   const figures: Figures = {
     members: developmentMembers.length,
     nodes: network.hotlines.length,
     items: { total: items.length, byOutcome: countOutcomes(items) },
     ...added,
+    bundles: proof.bundles,
     seconds: Math.round((Date.now() - startedAt) / 100) / 10,
     asExpected: differences.length === 0,
     differences,
@@ -85,11 +93,6 @@ function describeStart({ directory, hotlines }: DemoNetwork): string {
   const kept = directory.isNew ? 'now published' : 'as before'
   return `Three hotlines are up; they know each other from directory version ${directory.version}, ${kept}:\n${nodes}
 The directory also lists hotline-us, which is suspended, and lab, which runs no node.\n`
-}
-
-interface Telling {
-  say: (text: string) => void
-  signal: AbortSignal
 }
 
 /** Submits the report and waits until nothing more happens by itself; tells what became of each item. */
@@ -170,15 +173,16 @@ async function waitForQuiet(network: DemoNetwork, signal: AbortSignal): Promise<
   return quiet ? [] : ['some messages between the hotlines are still under way']
 }
 
-async function tellCustody(network: DemoNetwork, report: Report): Promise<string> {
-  const table = await showCustody(itemOf(report, acceptedTitle).id, [network.get(submitter).api, network.get('hotline-gb').api])
+async function tellCustody(item: string, [sender, receiver]: Sides): Promise<string> {
+  const table = await showCustody(item, [sender.api, receiver.api])
   return `Who had “${acceptedTitle}” and when, as the audit logs of both sides tell it.
 n counts the entries of the item; prev is the leaf (hash) of the entry before, so none can be taken out unseen.\n\n${table}\n`
 }
 
-function describeEnd({ asExpected, differences, items, handoffs, receipts, auditEntries, seconds }: Figures): string {
+function describeEnd({ asExpected, differences, items, handoffs, receipts, auditEntries, bundles, seconds }: Figures): string {
   const entries = Object.entries(auditEntries).map(([id, count]) => `${id} ${count}`)
-  const numbers = `${items.total} items, ${handoffs} handoffs, ${receipts} receipts; audit entries: ${entries.join(', ')}; ${seconds} s.`
+  const numbers = `${items.total} items, ${handoffs} handoffs, ${receipts} receipts; audit entries: ${entries.join(', ')};
+  ${bundles.valid} bundles verified offline, ${bundles.refused} altered copy refused; ${seconds} s.`
   if (asExpected) return `All is as expected: ${numbers}`
   return `NOT as expected (${numbers}):\n${differences.map((each) => `  - ${each}`).join('\n')}`
 }
