@@ -3,7 +3,7 @@ import { execFile, execFileSync } from 'node:child_process'
 import { chmod, mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { demoItems, findDifferences } from '#commands/demo-scenario.ts'
@@ -32,7 +32,7 @@ const upText = 'The demo stays up until you press Ctrl-C.'
 t.test('stays up with calls that work as printed, takes no second demo, and leaves nothing behind on Ctrl-C', async (t) => {
   const demo = startDemo()
   await demo.printed(upText)
-  const [read = '', submit = ''] = printedCalls(demo.output())
+  const [read = '', submit = '', order = ''] = printedCalls(demo.output(), 'curl')
 
   await t.test('curl reads the report and submits another', { skip: !hasCurl() && 'curl is not installed' }, async (t) => {
     const report = JSON.parse((await promisify(execFile)('sh', ['-c', read])).stdout)
@@ -40,6 +40,20 @@ t.test('stays up with calls that work as printed, takes no second demo, and leav
     t.equal(report.items.length, demoItems.length)
     const submitted = JSON.parse((await promisify(execFile)('sh', ['-c', submit])).stdout)
     t.match(submitted, { reference: 'BY-CURL', items: [{ state: 'received' }] })
+    t.match(JSON.parse((await promisify(execFile)('sh', ['-c', order])).stdout), { state: /^(waiting|running|done)$/, format: 'ndjson' })
+  })
+  await t.test('the verifier finds the bundle valid, and refuses the copy with another byte', async (t) => {
+    const [verify = ''] = printedCalls(demo.output(), 'node --permission')
+    const env = { PATH: [dirname(process.execPath), process.env.PATH].join(delimiter) }
+    const { stdout } = await promisify(execFile)('sh', ['-c', verify], { env })
+    t.match(stdout, /^VALID:/)
+    t.match(stdout, 'no entry of the item is left out')
+    const altered = verify.replaceAll('hotline-se.tar', 'altered.tar')
+    const refused = await promisify(execFile)('sh', ['-c', altered], { env }).catch((error: unknown) => error)
+    t.match(refused, { code: 1, stdout: /^TAMPERED:[\s\S]*\[inclusion; hotline-se\/audit\/\d+, entry \d+\]/ })
+    const [first = 0, ...more] = differingBytes(await readBundle('hotline-se'), await readBundle('altered'))
+    t.ok(first > 0)
+    t.same(more, [], 'one byte and no other was changed')
   })
   const second = await startDemo('--once').ended
   t.equal(second.code, 1)
@@ -79,6 +93,7 @@ t.test('after kill -9 it stops what was left, and over the same data it ends wit
     nodes: 3,
     items: { total: 16 },
     handoffs: 7,
+    bundles: { valid: 2, refused: 1 },
     asExpected: true,
     differences: [],
   })
@@ -92,6 +107,20 @@ t.test('after kill -9 it stops what was left, and over the same data it ends wit
     untraceable: 3,
   })
   t.ok(figures.receipts >= 3 && figures.auditEntries['hotline-gb'] >= 9 && figures.auditEntries['hotline-se'] >= 40)
+  t.match(
+    stdout,
+    /hotline-gb\.tar: VALID .*\n.*witnessed [23] of 3 \(2 are enough\) by .*;\n.*none of the item’s entries is missing/,
+  )
+  t.match(stdout, /ends with exit code 1:\n {4}TAMPERED: /)
+  for (const event of ['item.routed', 'handoff.sent', 'handoff.received', 'handoff.receipt', 'item.closed'])
+    t.match(
+      stdout
+        .split('\n')
+        .filter((line) => line.includes('│'))
+        .join('\n'),
+      event,
+      'the custody is whole, on both sides',
+    )
   t.notMatch(stdout, /https?:\/\/[^/]*example/, 'URLs are shown so that nobody can click on them')
   t.ok(
     stdout
@@ -138,8 +167,14 @@ function hasCurl(): boolean {
 }
 
 /** The commands as they stand in the text, each with the lines that it goes on to. */
-function printedCalls(text: string): string[] {
-  return text.match(/^curl (?:.*\\\n)*.*/gm) ?? []
+function printedCalls(text: string, beginning: string): string[] {
+  return (text.match(/^\S.*\\\n(?:.*\\\n)*.*/gm) ?? []).filter((call) => call.startsWith(beginning))
+}
+
+const readBundle = (name: string): Promise<Buffer> => readFile(join(data, 'bundles', `${name}.tar`))
+
+function differingBytes(one: Buffer, other: Buffer): number[] {
+  return [...one].flatMap((byte, place) => (byte === other[place] ? [] : [place]))
 }
 
 type DemoMembers = Record<string, Record<string, unknown>>
