@@ -40,7 +40,10 @@ t.test('stays up with calls that work as printed, takes no second demo, and leav
     t.equal(report.items.length, demoItems.length)
     const submitted = JSON.parse((await promisify(execFile)('sh', ['-c', submit])).stdout)
     t.match(submitted, { reference: 'BY-CURL', items: [{ state: 'received' }] })
-    t.match(JSON.parse((await promisify(execFile)('sh', ['-c', order])).stdout), { state: /^(waiting|running|done)$/, format: 'ndjson' })
+    t.match(JSON.parse((await promisify(execFile)('sh', ['-c', order])).stdout), {
+      state: /^(waiting|running|done)$/,
+      format: 'ndjson',
+    })
   })
   await t.test('the verifier finds the bundle valid, and refuses the copy with another byte', async (t) => {
     const [verify = ''] = printedCalls(demo.output(), 'node --permission')
