@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createPeerClient } from '#clients/peer-client.ts'
 import { fingerprintOf } from '#crypto/certificates.ts'
 import { CrosslineError } from '#errors.ts'
+import type { Status } from '#schema/status.ts'
 import { authorityFiles, type ClientRole, clientRoles, memberFiles } from './dev-files.ts'
 
 export interface Api {
@@ -14,7 +15,7 @@ export interface Api {
   post<T>(role: ClientRole, path: string, body: object): Promise<T>
   /** The bytes of what is no JSON. */
   download(role: ClientRole, path: string): Promise<Buffer>
-  /** False while nobody answers. */
+  /** False while nobody answers, or what waits to be sealed is old. */
   isReady(): Promise<boolean>
   close(): Promise<void>
 }
@@ -56,7 +57,9 @@ export function openApi(member: string, { url, certs }: { url: string; certs: st
     download: (role, path) => fetchBytes(role, 'GET', { path }),
     isReady: async () => {
       const answer = await send('operator', 'GET', { path: '/operations/v1/status' })
-      return answer.kind === 'answered' && answer.status === 200
+      if (answer.kind === 'unreachable' || answer.status !== 200) return false
+      // What an earlier run left unsealed is sealed first; until then a node may refuse reports.
+      return (JSON.parse(answer.body.toString()) as Status).audit.oldestPendingS < 5
     },
     close: async () => {
       await Promise.all([...clients.values()].map((client) => client.close()))
