@@ -19,6 +19,13 @@ create index audit_place_from on crossline.audit_place (from_member, year, leaf_
 create index audit_place_from_event on crossline.audit_place (from_member, event, year, leaf_index) where from_member is not null;
 create index audit_place_to on crossline.audit_place (to_member, year, leaf_index) where to_member is not null;
 create index audit_place_to_event on crossline.audit_place (to_member, event, year, leaf_index) where to_member is not null;
+-- For what is asked for within a scope: a member, or another country's entries.
+create index audit_place_country_from on crossline.audit_place (country, from_member, year, leaf_index)
+  where country is not null and from_member is not null;
+create index audit_place_country_to on crossline.audit_place (country, to_member, year, leaf_index)
+  where country is not null and to_member is not null;
+create index audit_place_from_to on crossline.audit_place (from_member, to_member, year, leaf_index)
+  where from_member is not null and to_member is not null;
 
 -- The times that each stretch of 1,024 leaves was recorded in. Leaves stand in the order of their commits, not of their times: a range of
 -- times is a range of stretches, and a late writer's entry is in it all the same.

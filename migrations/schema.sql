@@ -566,9 +566,12 @@ CREATE INDEX audit_export_client ON crossline.audit_export USING btree (client, 
 CREATE INDEX audit_export_work ON crossline.audit_export USING btree (created_at) WHERE (state = ANY (ARRAY['waiting'::text, 'running'::text]));
 CREATE INDEX audit_place_country ON crossline.audit_place USING btree (country, year, leaf_index) WHERE (country IS NOT NULL);
 CREATE INDEX audit_place_country_event ON crossline.audit_place USING btree (country, event, year, leaf_index) WHERE (country IS NOT NULL);
+CREATE INDEX audit_place_country_from ON crossline.audit_place USING btree (country, from_member, year, leaf_index) WHERE ((country IS NOT NULL) AND (from_member IS NOT NULL));
+CREATE INDEX audit_place_country_to ON crossline.audit_place USING btree (country, to_member, year, leaf_index) WHERE ((country IS NOT NULL) AND (to_member IS NOT NULL));
 CREATE INDEX audit_place_event ON crossline.audit_place USING btree (event, year, leaf_index);
 CREATE INDEX audit_place_from ON crossline.audit_place USING btree (from_member, year, leaf_index) WHERE (from_member IS NOT NULL);
 CREATE INDEX audit_place_from_event ON crossline.audit_place USING btree (from_member, event, year, leaf_index) WHERE (from_member IS NOT NULL);
+CREATE INDEX audit_place_from_to ON crossline.audit_place USING btree (from_member, to_member, year, leaf_index) WHERE ((from_member IS NOT NULL) AND (to_member IS NOT NULL));
 CREATE INDEX audit_place_to ON crossline.audit_place USING btree (to_member, year, leaf_index) WHERE (to_member IS NOT NULL);
 CREATE INDEX audit_place_to_event ON crossline.audit_place USING btree (to_member, event, year, leaf_index) WHERE (to_member IS NOT NULL);
 CREATE INDEX cosignature_witness ON crossline.cosignature USING btree (witness, year, size);
