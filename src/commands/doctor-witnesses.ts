@@ -3,12 +3,12 @@ import type { HeldDirectory } from '#domain/held-directory.ts'
 import { witnessName } from '#domain/network-policy.ts'
 import { findWitnesses } from '#steps/audit-policy.ts'
 import type { Database } from '#storage/database.ts'
-import { findLatestCheckpoint } from '#storage/tree-store.ts'
+import { findCheckpointAfter, findLatestCheckpoint } from '#storage/tree-store.ts'
 import { countEvidence, findLastCosignatures } from '#storage/witness-store.ts'
 import { type Finding, failed, ok, warning } from './doctor-findings.ts'
 
 const check = 'witnesses'
-/** A round comes every ten seconds: six are missed. */
+/** A checkpoint that a peer has not cosigned for so long is late: a round comes every ten seconds, and six were missed. */
 const lateMs = 60_000
 
 export async function examineWitnesses(
@@ -25,11 +25,15 @@ export async function examineWitnesses(
       ...findings,
       warning(check, 'No other member could cosign the audit log.', 'Until one joins, only this node speaks for it.'),
     ]
-  const late = members.filter((member) => {
-    const cosigned = last.find(({ witness }) => witness === witnessName(member))
-    const isWhole = cosigned?.year === own.year && cosigned.size === own.size
-    return !isWhole && now.getTime() - (cosigned?.cosignedAt.getTime() ?? 0) > lateMs
-  })
+  const waiting = await Promise.all(
+    members.map((member) =>
+      findCheckpointAfter(
+        db,
+        last.find(({ witness }) => witness === witnessName(member)),
+      ),
+    ),
+  )
+  const late = members.filter((_member, place) => now.getTime() - (waiting[place]?.signedAt ?? now).getTime() > lateMs)
   if (late.length === 0)
     return [...findings, ok(check, `All ${members.length} peers have cosigned the audit log within a minute.`)]
   return [...findings, ...late.map(isLate)]

@@ -1,6 +1,5 @@
 // Reads the sealed log: checkpoints, tiles, places of entries. Whoever may read, reads what is committed and can't change.
-import type { Kysely } from 'kysely'
-import { sql } from 'kysely'
+import { type Kysely, sql } from 'kysely'
 import { bigintArray, intArray } from './binary-array.ts'
 import type { Tables } from './tables.ts'
 
@@ -25,6 +24,19 @@ export async function findLatestCheckpoint(db: Kysely<Tables>, year?: number): P
 /** The checkpoint that was signed at exactly this size. */
 export async function findCheckpointAt(db: Kysely<Tables>, year: number, size: number): Promise<StoredCheckpoint | undefined> {
   return checkpoints(db).where('audit_checkpoint.year', '=', year).where('audit_checkpoint.size', '=', size).executeTakeFirst()
+}
+
+/** The first checkpoint that was signed after this one, of any shard; of the whole log without one. */
+export async function findCheckpointAfter(
+  db: Kysely<Tables>,
+  { year, size }: { year: number; size: number } = { year: 0, size: 0 },
+): Promise<StoredCheckpoint | undefined> {
+  return checkpoints(db)
+    .where(sql<boolean>`(audit_checkpoint.year, audit_checkpoint.size) > (${year}, ${size})`)
+    .orderBy('audit_checkpoint.year')
+    .orderBy('audit_checkpoint.size')
+    .limit(1)
+    .executeTakeFirst()
 }
 
 function checkpoints(db: Kysely<Tables>) {

@@ -45,10 +45,13 @@ export interface SealingProcess {
   sealAll(): Promise<void>
 }
 
-export async function openLog(t: Teardown, { now = new Date('2026-11-23T12:00:00.000Z') }: { now?: Date } = {}): Promise<OwnLog> {
+export async function openLog(
+  t: Teardown,
+  { now = new Date('2026-11-23T12:00:00.000Z'), on }: { now?: Date; on?: TestDatabase } = {},
+): Promise<OwnLog> {
   const folder = mkdtempSync(join(tmpdir(), 'crossline-seal-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  const database = await createTestDatabase(t)
+  const database = on ?? (await createTestDatabase(t))
   const { privateKey: logKey } = generateKeyPairSync('ed25519')
   return openOver({ database, folder, logKey, clock: { now }, logLines: [], keys: deriveKeys(randomBytes(32)) })
 }
@@ -87,7 +90,7 @@ function openOver(parts: LogParts): OwnLog {
 }
 
 /** Changes a table as nobody may: as superuser, in a migration window, with its triggers off for a moment. */
-export async function tamper({ ask }: OwnLog, table: string, change: string): Promise<void> {
+export async function tamper({ ask }: Pick<OwnLog, 'ask'>, table: string, change: string): Promise<void> {
   const triggers = await ask(
     "select tgname as name from pg_trigger where tgrelid = ('crossline.' || $1)::regclass and tgenabled = 'A' and not tgisinternal",
     [table],
@@ -144,7 +147,7 @@ export async function appendTo(
 }
 
 /** RFC 6962 §2.1, word for word. */
-export function rootByDefinition(entries: readonly Buffer[]): Buffer {
+function rootByDefinition(entries: readonly Buffer[]): Buffer {
   if (entries.length === 0) return hash('sha256', '', 'buffer')
   const [only] = entries
   if (entries.length === 1 && only) return hash('sha256', Buffer.concat([Buffer.of(0), only]), 'buffer')

@@ -58,7 +58,7 @@ t.test('derives another key for every use, the same ones each time', async (t) =
   const master = Buffer.alloc(32, 7)
   const derived = deriveKeys(master)
   const values = Object.values(derived).map((value) => (typeof value === 'string' ? value : value.toString('base64url')))
-  t.equal(new Set([...values, master.toString('base64url')]).size, 6)
+  t.equal(new Set([...values, master.toString('base64url')]).size, Object.keys(derived).length + 1)
   t.strictSame(deriveKeys(Buffer.from(master)), derived)
   t.notSame(deriveKeys(Buffer.alloc(32, 8)).wrap, derived.wrap)
   // Written down: data sealed by an older version must still open.
