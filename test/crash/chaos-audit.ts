@@ -229,7 +229,7 @@ async function runSealer(run: Run, step: string): Promise<string> {
   const [code, signal] = await ended
   run.children.delete(child)
   if (signal !== 'SIGKILL') throw new Error(`a sealer ended by itself, with ${code ?? signal}`)
-  if (run.pause) return 'database'
+  if (run.pause !== undefined) return 'database'
   return late && step !== 'anywhen' ? 'standby' : step
 }
 
