@@ -11,9 +11,9 @@ t.test(
   async (t) => {
     const result = await runChaos(t, { kills, seconds: 90 })
     t.comment(JSON.stringify(result))
-    const { lost, doubled, gaps, badCheckpoints, ahead, isPublished, haltedWhy, fsck } = result
+    const { lost, doubled, gaps, badCheckpoints, ahead, isPublished, haltedWhy, halts, fsck } = result
     t.same({ lost, doubled, gaps, badCheckpoints, ahead }, { lost: 0, doubled: 0, gaps: 0, badCheckpoints: 0, ahead: 0 })
-    t.same({ isPublished, haltedWhy, fsck }, { isPublished: true, haltedWhy: null, fsck: 'valid' })
+    t.same({ isPublished, haltedWhy, halts, fsck }, { isPublished: true, haltedWhy: null, halts: [], fsck: 'valid' })
     t.ok(isUnharmed(result))
     t.ok(result.entries > 0 && result.checkpoints > 1 && result.looks > 0, 'there was something to lose')
     const missed = steps.filter((step) => !result.killsByStep[step])

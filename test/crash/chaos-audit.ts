@@ -5,6 +5,7 @@ import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { deriveKeys } from '#crypto/sealed-text.ts'
 import { createLogger } from '#log.ts'
@@ -36,6 +37,8 @@ export interface ChaosResult extends ChaosFindings {
   /** How often the published checkpoint was looked at after a kill, and how often the database did not hold it. */
   looks: number
   ahead: number
+  /** What sealers said when they halted, recorded or not. */
+  halts: string[]
   databaseStops: number
   seconds: number
 }
@@ -44,6 +47,7 @@ export interface ChaosResult extends ChaosFindings {
 export const isUnharmed = (result: ChaosResult): boolean =>
   result.lost + result.doubled + result.gaps + result.badCheckpoints + result.ahead === 0 &&
   result.isPublished &&
+  result.halts.length === 0 &&
   result.haltedWhy === null &&
   result.fsck === 'valid'
 
@@ -80,6 +84,7 @@ interface Run {
   kills: number
   looks: number
   ahead: number
+  halts: string[]
   databaseStops: number
   /** By performance.now(). */
   until: number
@@ -99,7 +104,7 @@ export async function runChaos(t: Teardown, plan: ChaosPlan): Promise<ChaosResul
   await settle(run)
   const { db, acknowledged, auditFolder, ctx } = run
   const findings = await checkChaos({ ...ctx, db }, { db, logKey, acknowledged, published: readPublished(auditFolder) })
-  const { kills, killsByStep, looks, ahead, databaseStops } = run
+  const { kills, killsByStep, looks, ahead, databaseStops, halts } = run
   return {
     kills,
     killsByStep,
@@ -107,6 +112,7 @@ export async function runChaos(t: Teardown, plan: ChaosPlan): Promise<ChaosResul
     ...findings,
     looks,
     ahead,
+    halts,
     seconds: Math.round((performance.now() - started) / 100) / 10,
   }
 }
@@ -141,7 +147,7 @@ async function prepare(t: Teardown, plan: ChaosPlan): Promise<{ run: Run; logKey
     logKey: logKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
   }
   const killsByStep = Object.fromEntries([...steps, 'standby'].map((step) => [step, 0]))
-  const counts = { killsByStep, kills: 0, looks: 0, ahead: 0, databaseStops: 0 }
+  const counts = { killsByStep, kills: 0, looks: 0, ahead: 0, databaseStops: 0, halts: [] as string[] }
   const state = { acknowledged: new Set<string>(), children: new Set<ChildProcess>(), isOver: false, pause: undefined }
   const until = performance.now() + plan.seconds * 1000
   const run: Run = { plan, server, dataDir, url, db, ctx, auditFolder, order, ...state, ...counts, until }
@@ -214,7 +220,12 @@ async function runSealer(run: Run, step: string): Promise<string> {
   const child = spawn(process.execPath, [join(import.meta.dirname, 'sealer-child.ts')], {
     // Without the options of this process, which make tap watch over what it runs.
     env: { NODE_COMPILE_CACHE: join(run.dataDir, '..', 'compiled') },
-    stdio: ['pipe', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
+  // A halt counts even when the kill came before it was recorded.
+  createInterface({ input: child.stderr }).on('line', (line) => {
+    if (line.includes('"level":"fatal"')) run.halts.push(line)
+    else process.stderr.write(`${line}\n`)
   })
   run.children.add(child)
   const ended = once(child, 'exit')
