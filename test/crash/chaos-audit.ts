@@ -59,6 +59,7 @@ export const steps = [
   'tiles',
   'tree',
   'signed',
+  'placed',
   'committing',
   'committed',
   'published',

@@ -31,7 +31,7 @@ const statements: Record<string, RegExp> = {
 
 const order = JSON.parse(await text(process.stdin)) as SealerOrder
 const die = () => process.kill(process.pid, 'SIGKILL')
-if (order.step in statements || order.step === 'committing') watchStatements()
+if (order.step in statements || order.step === 'placed' || order.step === 'committing') watchStatements()
 await sealForEver()
 
 function watchStatements(): void {
@@ -39,6 +39,8 @@ function watchStatements(): void {
   let hasSigned = false
   const watched = function (this: Client, ...args: unknown[]) {
     const said = typeof args[0] === 'string' ? args[0] : (args[0] as { text: string }).text
+    // Everything is done but the commit, which never leaves.
+    if (order.step === 'placed' && hasSigned && said === 'commit') die()
     const answer = query.apply(this, args)
     hasSigned ||= statements.signed?.test(said) === true
     // Sent, and not yet answered: it stands or it does not.
