@@ -60,12 +60,13 @@ export async function findAuditEntries(trx: Transaction<Tables>, scope: AuditSco
 /**
  * From here on the transaction reads as a liaison of this scope does, until `becomeService` or its end. The planner can't know how many rows
  * the policy lets through, and would rather collect and sort them all than walk an index to the end of a page: that choice is taken from it.
+ * Nor may it start other processes for a page: their start alone takes longer.
  */
 export async function becomeReader(trx: Transaction<Tables>, scope: AuditScope): Promise<void> {
   await sql`select set_config('crossline.network_wide', ${scope.networkWide ? 'on' : 'off'}, true),
     set_config('crossline.countries', ${scope.countries.join(',')}, true), set_config('crossline.members', ${scope.members.join(',')}, true),
     set_config('enable_sort', 'off', true), set_config('enable_incremental_sort', 'off', true),
-    set_config('enable_bitmapscan', 'off', true)`.execute(trx)
+    set_config('enable_bitmapscan', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)`.execute(trx)
   await sql`set local role crossline_reader`.execute(trx)
 }
 
