@@ -6,6 +6,7 @@ import { formatAddCheckpoint } from '#domain/add-checkpoint.ts'
 import { parseDecimal } from '#domain/exact-text.ts'
 import { type WitnessMember, witnessKeys, witnessName } from '#domain/network-policy.ts'
 import { type NoteSignature, parseNote } from '#domain/signed-note.ts'
+import { describeQuorum } from '#domain/tlog-policy.ts'
 import { CrosslineError } from '#errors.ts'
 import { findLatestCheckpoint, type StoredCheckpoint } from '#storage/tree-store.ts'
 import {
@@ -189,10 +190,14 @@ export async function recallWitnesses(ctx: StepContext): Promise<void> {
     const member = findWitnesses(ctx).find(({ id }) => witnessName(id) === witness)
     if (member) Object.assign(ctx.witnessBoard.peer(member.id), { year, size, cosignedAt })
   }
-  for (const size of await findCosignedSizes(ctx.db, own.year, maxRecalled)) {
+  const { policy } = findAuditPolicy(ctx, own.year)
+  const { needed } = describeQuorum(policy)
+  const newest = await findCosignedSizes(ctx.db, { year: own.year, witnesses: 1, limit: 1 })
+  const enough = await findCosignedSizes(ctx.db, { year: own.year, witnesses: needed, limit: maxRecalled })
+  for (const size of new Set([...newest, ...enough])) {
     const lines = await findCosignatures(ctx.db, own.year, size)
     const counted = countWitnesses(
-      findAuditPolicy(ctx, own.year).policy,
+      policy,
       lines.map(({ line }) => line),
     )
     const at = lines.map(({ cosignedAt }) => cosignedAt).sort((a, b) => b.getTime() - a.getTime())[0]

@@ -1,6 +1,6 @@
 // How far the witnesses vouch for a shard as it is stored: the policy that counts, the newest checkpoint that has a quorum under it.
 import { describePolicy } from '#domain/network-policy.ts'
-import { type Policy, parsePolicy } from '#domain/tlog-policy.ts'
+import { describeQuorum, type Policy, parsePolicy } from '#domain/tlog-policy.ts'
 import type { Faults } from '#domain/verdict.ts'
 import type { StoredShard } from '#storage/fsck-store.ts'
 import { findCheckpointAt } from '#storage/tree-store.ts'
@@ -46,7 +46,11 @@ export async function findWitnessed(
   { year }: StoredShard,
   judging: Judging,
 ): Promise<CheckedNote | undefined> {
-  for (const size of await findCosignedSizes(ctx.db, year, maxLooked)) {
+  for (const size of await findCosignedSizes(ctx.db, {
+    year,
+    witnesses: describeQuorum(judging.policy).needed,
+    limit: maxLooked,
+  })) {
     const stored = await findCheckpointAt(ctx.db, year, size)
     const checked = stored && (await readStoredNote(ctx, { year, size, note: stored.note }, judging))
     if (!checked) continue

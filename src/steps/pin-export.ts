@@ -1,5 +1,6 @@
 // What an export stands on: one checkpoint, those of the years before, the policy that they verify under, and the index of items.
 import { describePolicy, originOf } from '#domain/network-policy.ts'
+import { describeQuorum } from '#domain/tlog-policy.ts'
 import { CrosslineError } from '#errors.ts'
 import { findYears } from '#storage/export-store.ts'
 import { findSealedIndex, type SealedIndex } from '#storage/index-store.ts'
@@ -69,7 +70,7 @@ async function findWitnessed(ctx: PinContext, newest: number): Promise<{ year: n
   const years = (await findYears(ctx.db, newest)).reverse()
   for (const year of years.slice(0, 2)) {
     const { policy } = findAuditPolicy(ctx, year)
-    for (const size of await findCosignedSizes(ctx.db, year, maxLooked)) {
+    for (const size of await findCosignedSizes(ctx.db, { year, witnesses: describeQuorum(policy).needed, limit: maxLooked })) {
       if (countWitnesses(policy, await findLines(ctx, { year, size })).quorum) return { year, size }
     }
   }

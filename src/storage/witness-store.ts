@@ -98,13 +98,17 @@ export async function hasCosigned(
   return (await query.where('witness', '=', witness).executeTakeFirst()) !== undefined
 }
 
-/** The newest checkpoints of a year that anybody cosigned, the newest first. */
-export async function findCosignedSizes(db: Db, year: number, limit: number): Promise<number[]> {
+/** The newest sizes that at least so many witnesses cosigned; the policy says whether these are the right ones. */
+export async function findCosignedSizes(
+  db: Db,
+  { year, witnesses, limit }: { year: number; witnesses: number; limit: number },
+): Promise<number[]> {
   const rows = await db
     .selectFrom('cosignature')
     .select('size')
-    .distinct()
     .where('year', '=', year)
+    .groupBy('size')
+    .having((count) => count.fn.countAll(), '>=', witnesses)
     .orderBy('size', 'desc')
     .limit(limit)
     .execute()

@@ -63,7 +63,9 @@ t.test('the first cosignature of a witness for a checkpoint stays', async (t) =>
     await insertCosignature(database, each)
   await insertCosignature(database, { ...one(2, 'b/witness'), year: 2027 })
   t.same(await findCosignatures(database, 2026, 9), [one(9, 'a/witness'), one(9, 'b/witness')])
-  t.same(await findCosignedSizes(database, 2026, 5), [9, 3])
+  t.same(await findCosignedSizes(database, { year: 2026, witnesses: 1, limit: 5 }), [9, 3])
+  for (let size = 10; size < 70; size++) await insertCosignature(database, one(size, 'b/witness'))
+  t.same(await findCosignedSizes(database, { year: 2026, witnesses: 2, limit: 5 }), [9], 'however long one goes on alone')
   t.match(await findLastCosignatures(database), [
     { witness: 'a/witness', year: 2026, size: 9 },
     { witness: 'b/witness', year: 2027, size: 2 },
