@@ -76,5 +76,7 @@ export function publishCheckpoint(ctx: PublishContext, next: Publication, before
   // Another process of this node has sealed on and was quicker.
   const found = findPublished(ctx).get(year)
   if (found && (found.size > next.size || (found.size === next.size && found.root.equals(next.root)))) return true
+  // It was slower: an older one of ours. The next pass reads it, under the lock, and halts unless the database holds it.
+  if (found && found.size < next.size) return false
   throw new SealingHalt('rollback', { year, published: found?.size ?? 0, held: next.size })
 }
