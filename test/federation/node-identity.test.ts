@@ -42,6 +42,6 @@ t.test('a key that others may read is refused, and taken once they may not', asy
   t.equal(reloads, 0)
   t.equal(identity.fingerprint, before)
   await chmod(ours.node.key, 0o600)
-  await eventually('it is taken', async () => reloads === 1)
+  await eventually('it is taken', async () => reloads > 0)
   t.not(identity.fingerprint, before)
 })
