@@ -5,6 +5,7 @@ import canonicalize from 'canonicalize'
 import { pack } from 'tar-stream'
 import { cosignCheckpoint, signCheckpoint, verifierKeyOf } from '#crypto/checkpoint-note.ts'
 import { formatNote, parseNote } from '#domain/signed-note.ts'
+import { makeTable } from '#steps/entry-table.ts'
 import type { BundleSource } from '#steps/read-bundle.ts'
 import { type VerifyOptions, verifyBundle } from '#steps/verify-bundle.ts'
 
@@ -186,6 +187,18 @@ export function membersOf(
       toLines(lines.slice(n * chunk, n * chunk + chunk)),
     )
   return members
+}
+
+/** The same with a table beside each chunk of entries, as format csv has it. */
+export function withTables(members: Members): Members {
+  const tabled: Members = new Map()
+  for (const [name, bytes] of members) {
+    tabled.set(name, bytes)
+    if (!name.endsWith('.ndjson') || name.endsWith('index.ndjson')) continue
+    const lines = bytes.toString().split('\n').slice(0, -1)
+    tabled.set(name.replace('.ndjson', '.csv'), Buffer.from(makeTable(lines.map((line) => JSON.parse(line)))))
+  }
+  return tabled
 }
 
 const countLines = (members: Members): number =>

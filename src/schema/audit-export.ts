@@ -7,7 +7,7 @@ const closed = { additionalProperties: false } as const
 const { after: _after, limit: _limit, purpose, caseReference, ...filters } = EntryQuery.properties
 
 const ExportFormat = Type.Enum(['ndjson', 'csv'], {
-  description: 'csv puts a table for people beside each file of entries; what is verified is the same.',
+  description: 'csv puts a table for people beside each file of entries; a verifier makes it again from them and compares.',
 })
 
 export const ExportInput = Type.Object(

@@ -43,7 +43,7 @@ export function checkMembers(
   return digests
 }
 
-/** The lines of entries that are verified; a table for people beside them is not. */
+/** The lines of entries; a table for people beside them is compared with them (check-table.ts). */
 export const isEntries = ({ name }: MemberPlace): boolean => /^[0-9]{4}\/entries\/[0-9]{6}\.ndjson$/.test(name)
 
 export function checkDigest(digest: string, claimed: string, faults: Faults): void {

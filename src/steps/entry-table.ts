@@ -1,4 +1,5 @@
-// Entries as a table for people, who will open it with a spreadsheet: no cell begins as a formula. What is verified are the lines beside it.
+// Entries as a table for people, who will open it with a spreadsheet: no cell begins as a formula. A verifier makes it again from the lines
+// beside it and compares the bytes, so its form is part of the bundle's: a row depends on its line alone, and another form is another version.
 import { stringify } from 'csv-stringify/sync'
 import { toJcs } from '#domain/audit-entry.ts'
 import type { Entry } from '#schema/audit.ts'

@@ -6,6 +6,7 @@ import type { IndexRoot } from '#domain/item-index.ts'
 import type { LogCheck } from '#domain/log-check.ts'
 import { leafHash } from '#domain/merkle.ts'
 import { CrosslineError } from '#errors.ts'
+import type { TableCheck } from './check-table.ts'
 import { type MemberPlace, type OpenBundle, readPieces } from './read-bundle.ts'
 import { readLines } from './read-lines.ts'
 
@@ -14,24 +15,37 @@ export interface EntryReading {
   check: LogCheck
   /** Place of the index.root entry that the completeness of this log refers to. */
   indexAt: number | undefined
+  /** The table beside the entries, where the bundle has tables. */
+  table: TableCheck | undefined
   /** Called after each stretch with the bytes of it. */
   onBytes: (count: number) => void
 }
 
-/** Checks the entries of one member. Gives its digest, and the index.root entry if it was among them. Throws `broken_file`. */
-export function verifyEntries(member: MemberPlace, reading: EntryReading): { sha256: string; indexRoot: IndexRoot | undefined } {
+export interface ReadEntries {
+  sha256: string
+  /** Place of the first of them. */
+  first: number | undefined
+  /** The index.root entry, if it was among them. */
+  indexRoot: IndexRoot | undefined
+}
+
+/** Checks the entries of one member. Throws `broken_file`. */
+export function verifyEntries(member: MemberPlace, reading: EntryReading): ReadEntries {
   const digest = createHash('sha256')
+  let first: number | undefined
   let indexRoot: IndexRoot | undefined
   for (const text of readLines(hashed(readPieces(reading.bundle, member), digest, reading.onBytes))) {
     for (let at = 0; at < text.length; ) {
       const line = readBundleLine(text, at)
       if (!line) throw refusal()
       verifyLine(text, line, reading.check)
+      first ??= line.index
       if (line.index === reading.indexAt) indexRoot = readIndexRoot(text, line)
       at = line.end
     }
+    reading.table?.add(text)
   }
-  return { sha256: digest.digest('base64url'), indexRoot }
+  return { sha256: digest.digest('base64url'), first, indexRoot }
 }
 
 function verifyLine(text: string, { index, entry, from, to, disclosed }: BundleLine, check: LogCheck): void {

@@ -7,6 +7,7 @@ import { parseTilePath, type Tile } from '#domain/tiles.ts'
 import type { Faults } from '#domain/verdict.ts'
 import type { VerifiedTree } from '#domain/verified-tiles.ts'
 import { checkDigest, isEntries } from './check-members.ts'
+import { countStrayTables, hasTables, openTable, type TableCheck } from './check-table.ts'
 import type { OpenYear } from './open-years.ts'
 import type { MemberPlace, OpenBundle } from './read-bundle.ts'
 import { verifyEntries } from './verify-entries.ts'
@@ -63,16 +64,47 @@ function readAll(
   reading: YearReading & { check: ReturnType<typeof createLogCheck>; indexAt: number | undefined },
 ): IndexRoot | undefined {
   const { bundle, faults, digests } = reading
+  const isTabled = hasTables(bundle)
   let found: IndexRoot | undefined
   for (const [n, place] of entryMembers(bundle, year).entries()) {
     if (!place.name.endsWith(`/${String(n).padStart(6, '0')}.ndjson`))
       faults.add({ stage: 'read', kind: 'incomplete', log: origin, says: 'A part of the entries is missing.' })
-    const { sha256, indexRoot } = verifyEntries(place, reading)
+    const table = isTabled ? openTable(bundle, place.name) : undefined
+    const { sha256, first, indexRoot } = verifyEntries(place, { ...reading, table })
+    if (table) checkTable(table, first, { ...reading, origin })
     const claimed = digests.get(place.name)
     if (claimed !== undefined) checkDigest(sha256, claimed, faults)
     found ??= indexRoot
   }
+  if (countStrayTables(bundle, year) > 0)
+    faults.add({ ...tableFault, log: origin, says: 'A table (.csv) stands beside no entries.' })
   return found
+}
+
+// What people are shown is told after what the entries themselves are.
+const tableFault = { stage: 'disclosure', kind: 'tampered' } as const
+
+function checkTable(
+  table: TableCheck,
+  first: number | undefined,
+  { origin, faults, manifest }: Pick<YearReading, 'faults' | 'manifest'> & { origin: string },
+): void {
+  const found = table.conclude()
+  const place = first === undefined ? { log: origin } : { log: origin, index: first }
+  if (found === 'other')
+    faults.add({
+      ...tableFault,
+      ...place,
+      says: 'The table (.csv) beside the entries from this place on does not say what they say.',
+    })
+  // A bundle that is cut off may end between entries and their table.
+  if (found === 'missing')
+    faults.add({
+      ...tableFault,
+      ...place,
+      kind: manifest ? 'tampered' : 'incomplete',
+      says: 'The table (.csv) beside the entries from this place on is missing, and others are there.',
+    })
 }
 
 const entryMembers = ({ members }: OpenBundle, year: string): MemberPlace[] =>

@@ -3,6 +3,7 @@
 import t, { type Test } from 'tap'
 import { makeVerifierKey } from '#domain/signed-note.ts'
 import type { Stage, VerdictKind } from '#domain/verdict.ts'
+import { makeTable } from '#steps/entry-table.ts'
 import {
   bundleOf,
   growLog,
@@ -18,6 +19,7 @@ import {
   tarOf,
   toLines,
   verify,
+  withTables,
 } from '../bundle.ts'
 
 const network = newNetwork()
@@ -519,8 +521,86 @@ t.test('a bundle without its manifest is cut off; files that it names or does no
   expectFault(t, Buffer.from('not a tar at all'.repeat(100)), { kind: 'unreadable', stage: 'read' })
 })
 
+const tabled = (lines = log) => withTables(membersOf(network, { lines, leaves, chunk: 10 }))
+const table = (n: number) => `2026/entries/00000${n}.csv`
+
+t.test('a bundle with tables is valid, also where a chunk is read in several stretches', async (t) => {
+  t.match(verify(await bundleOf(tabled(), { complete: 'log' }), network.policy), { verdict: 'valid', faultCount: 0 })
+  const values = { note: '=1+1, "ü"\r\n'.repeat(4000) }
+  const large = growLog(
+    network,
+    Array.from({ length: 60 }, () => ({ item: 'large', values })),
+  )
+  const members = withTables(membersOf(network, { lines: large, leaves: leavesOf(large) }))
+  t.ok((members.get('2026/entries/000000.ndjson')?.length ?? 0) > 2 << 20)
+  t.match(verify(await bundleOf(members, { complete: 'log' }), network.policy), { verdict: 'valid', faultCount: 0 })
+})
+
+t.test('a table that was altered is found, though the manifest fits: it is what people open', async (t) => {
+  const fault = { kind: 'tampered', stage: 'disclosure', index: 10 } as const
+  const of = tabled().get(table(1)) as Buffer
+  const lastRow = of.lastIndexOf('\r\n', of.length - 3) + 2
+  const changes = {
+    'a word': Buffer.from(of.toString().replace('item.routed', 'item.closed')),
+    'a row less': of.subarray(0, lastRow),
+    'a row more': Buffer.concat([of, of.subarray(lastRow)]),
+    'a byte less': of.subarray(0, -1),
+    'a byte more': Buffer.concat([of, Buffer.from('\n')]),
+    'a header': Buffer.from(of.toString().replace('recordedAt,at', 'at,recordedAt')),
+    'no byte order mark': of.subarray(3),
+    nothing: Buffer.alloc(0),
+    'another table': tabled().get(table(2)) as Buffer,
+  }
+  for (const [what, bytes] of Object.entries(changes)) {
+    t.comment(what)
+    expectFault(t, await bundleOf(new Map([...tabled(), [table(1), bytes]]), { complete: 'log' }), fault)
+  }
+})
+
+t.test('a table that was taken out or put in is found', async (t) => {
+  const less = tabled()
+  less.delete(table(1))
+  expectFault(t, await bundleOf(less, { complete: 'log' }), { kind: 'tampered', stage: 'disclosure', index: 10 })
+  const more = new Map([...tabled(), [table(3), Buffer.from(makeTable([]))]])
+  expectFault(t, await bundleOf(more, { complete: 'log' }), { kind: 'tampered', stage: 'disclosure' })
+  const only = new Map([...membersOf(network, { lines: [], leaves }), [table(0), Buffer.from(makeTable(log))]])
+  expectFault(t, await bundleOf(only), { kind: 'tampered', stage: 'disclosure' })
+})
+
+t.test('an entry that was altered together with its table is told as the entry', async (t) => {
+  const edited = bentEntry(log[12] as Line, (entry) => entry.replace('item.routed', 'item.traced'))
+  const bytes = await bundleOf(tabled(replaced(12, edited)), { complete: 'log' })
+  expectFault(t, bytes, { kind: 'tampered', stage: 'inclusion', index: 12 })
+})
+
+t.test('a line of which no table can be made has none that fits, and stops nothing', async (t) => {
+  const lines = growLog(network, [{ item: 'a', values: { purpose: 'HOLE' } }])
+  const members = withTables(membersOf(network, { lines, leaves: leavesOf(lines) }))
+  const chunk = '2026/entries/000000.ndjson'
+  const text = (members.get(chunk) as Buffer).toString()
+  for (const value of [`${'['.repeat(60)}${']'.repeat(60)}`, `${'['.repeat(30_000)}${']'.repeat(30_000)}`, '"\\ud800"']) {
+    members.set(chunk, Buffer.from(text.replace('"HOLE"', `{"purpose":${value}}`)))
+    t.not(verify(await bundleOf(members), network.policy).verdict, 'valid')
+  }
+})
+
+t.test('the table has one form, so that the verifier of tomorrow reads the bundle of today', async (t) => {
+  const [one, two] = growLog(network, [
+    { item: 'a', values: { country: 'BB', purpose: { purpose: '-1, "x"', case: 'BB-7' } } },
+    { item: 'a', values: { status: 'ok' } },
+  ]) as [Line, Line]
+  const { ref } = JSON.parse(one.entry) as { ref: string }
+  const rows = [
+    'index,recordedAt,at,event,from,to,country,ref,n,actor,purpose,case,facts',
+    `0,2026-03-01T10:00:00.005Z,2026-03-01T10:00:00.000Z,item.routed,alpha,,BB,${ref},1,"{""kind"":""node""}","'-1, ""x""",BB-7,{}`,
+    `1,2026-03-01T10:00:01.005Z,2026-03-01T10:00:01.000Z,item.routed,alpha,,,${ref},2,"{""kind"":""node""}",,,"{""status"":""ok""}"`,
+    `1,2026-03-01T10:00:01.005Z,2026-03-01T10:00:01.000Z,item.routed,alpha,,,${ref},2,,,,`,
+  ]
+  t.equal(makeTable([one, two, { ...two, disclosed: {} }]), `\ufeff${rows.map((row) => `${row}\r\n`).join('')}`)
+})
+
 const small = growLog(network, plans.slice(0, 3))
-const smallBundle = () => whole(small, leavesOf(small))
+const smallBundle = () => bundleOf(withTables(membersOf(network, { lines: small, leaves: leavesOf(small) })), { complete: 'log' })
 
 t.test('a bundle that ends early is never valid, wherever it ends', async (t) => {
   const bytes = await smallBundle()

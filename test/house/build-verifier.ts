@@ -12,6 +12,7 @@ const banner = `#!/usr/bin/env node
 
 /** The whole text of the file, the same on every machine. */
 export async function renderVerifier(): Promise<string> {
+  const license = await readFile(join(root, 'node_modules', 'csv-stringify', 'LICENSE'), 'utf8')
   const { outputFiles } = await build({
     entryPoints: [join(root, 'src', 'commands', 'verifier-main.ts')],
     absWorkingDir: root,
@@ -23,6 +24,7 @@ export async function renderVerifier(): Promise<string> {
     charset: 'utf8',
     legalComments: 'none',
     banner: { js: banner },
+    footer: { js: `/*\nWith parts of csv-stringify:\n\n${license.trim()}\n*/` },
     logLevel: 'silent',
   })
   return outputFiles[0]?.text ?? ''
