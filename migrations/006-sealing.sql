@@ -108,6 +108,12 @@ begin
   end loop;
 end $$;
 
+-- The queue only loses what the sealer takes: nobody exchanges what waits in it, or empties it at once.
+create trigger audit_no_change before update on crossline.audit_pending for each row execute function crossline.refuse_change();
+create trigger audit_no_truncate before truncate on crossline.audit_pending for each statement execute function crossline.refuse_change();
+alter table crossline.audit_pending enable always trigger audit_no_change;
+alter table crossline.audit_pending enable always trigger audit_no_truncate;
+
 create policy sealer_all on crossline.audit_entry for select to crossline_sealer using (true);
 grant select (id, recorded_at, entry) on crossline.audit_entry to crossline_sealer;
 grant select, delete on crossline.audit_pending to crossline_sealer;

@@ -876,6 +876,7 @@ CREATE TRIGGER audit_enqueue AFTER INSERT ON crossline.audit_entry REFERENCING N
 CREATE TRIGGER audit_no_change BEFORE DELETE OR UPDATE ON crossline.audit_entry FOR EACH ROW EXECUTE FUNCTION crossline.refuse_change(); -- always
 CREATE TRIGGER audit_no_change BEFORE UPDATE ON crossline.audit_checkpoint FOR EACH ROW EXECUTE FUNCTION crossline.refuse_change(); -- always
 CREATE TRIGGER audit_no_change BEFORE UPDATE ON crossline.audit_leaf FOR EACH ROW EXECUTE FUNCTION crossline.refuse_change(); -- always
+CREATE TRIGGER audit_no_change BEFORE UPDATE ON crossline.audit_pending FOR EACH ROW EXECUTE FUNCTION crossline.refuse_change(); -- always
 CREATE TRIGGER audit_no_change BEFORE UPDATE ON crossline.audit_shard FOR EACH ROW EXECUTE FUNCTION crossline.shard_grows(); -- always
 CREATE TRIGGER audit_no_change BEFORE UPDATE ON crossline.audit_tile FOR EACH ROW EXECUTE FUNCTION crossline.tile_grows(); -- always
 CREATE TRIGGER audit_no_delete BEFORE DELETE ON crossline.audit_checkpoint FOR EACH ROW EXECUTE FUNCTION crossline.refuse_change(); -- always
@@ -886,6 +887,7 @@ CREATE TRIGGER audit_no_delete BEFORE DELETE ON crossline.audit_tile FOR EACH RO
 CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON crossline.audit_checkpoint FOR EACH STATEMENT EXECUTE FUNCTION crossline.refuse_change(); -- always
 CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON crossline.audit_entry FOR EACH STATEMENT EXECUTE FUNCTION crossline.refuse_change(); -- always
 CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON crossline.audit_leaf FOR EACH STATEMENT EXECUTE FUNCTION crossline.refuse_change(); -- always
+CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON crossline.audit_pending FOR EACH STATEMENT EXECUTE FUNCTION crossline.refuse_change(); -- always
 CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON crossline.audit_shard FOR EACH STATEMENT EXECUTE FUNCTION crossline.refuse_change(); -- always
 CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON crossline.audit_state FOR EACH STATEMENT EXECUTE FUNCTION crossline.refuse_change(); -- always
 CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON crossline.audit_tile FOR EACH STATEMENT EXECUTE FUNCTION crossline.refuse_change(); -- always

@@ -16,7 +16,7 @@ import {
 import { findCheckpointAt, findLatestCheckpoint } from '#storage/tree-store.ts'
 import { logKeys, ownLogKeys, type PolicyContext } from './audit-policy.ts'
 import type { CheckedNote } from './check-note.ts'
-import { checkOpening, readStored } from './check-stored-entry.ts'
+import { checkOpening, checkStrays, readStored } from './check-stored-entry.ts'
 import { checkIndexes, checkPeers, walkCheckpoints } from './check-stored-notes.ts'
 import type { StepContext } from './context.ts'
 import { findWitnessed, pickWitness, policyFor, readStoredNote } from './judge-shard.ts'
@@ -67,6 +67,7 @@ export async function checkLog(ctx: CheckContext, onProgress: (done: number, tot
   }
   await checkIndexes(ctx.db, { faults: run.faults, roots })
   const recent = await checkRecent(ctx, shards.at(-1), run)
+  await checkStrays(ctx.db, run.faults, pageLeaves)
   checkHeads(run)
   const origins = new Set(shards.map(({ origin }) => origin))
   const peers = await checkPeers(ctx.db, { faults: run.faults, origins, keysOf: (origin) => logKeys(ctx, origin) })

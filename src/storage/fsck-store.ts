@@ -71,6 +71,28 @@ export async function readRecentPage(
   return found.rows
 }
 
+/**
+ * Looks where the entries after this one stand: how many of a page are in no tree and not in the queue, as of one moment, and the last id of
+ * the page, where the next one begins; undefined after the last page.
+ */
+export async function countStrayEntries(
+  db: Db,
+  { afterId, limit }: { afterId: number; limit: number },
+): Promise<{ lastId: number; strays: number } | undefined> {
+  // Bounds on each side and no loop: what the planner believes of the size of the queue must not make it compare all with all.
+  const found = await sql<{ lastId: number | null; strays: number }>`
+    with page as materialized (select id from audit_entry where id > ${afterId} order by id limit ${limit}),
+      placed as materialized (
+        select entry_id as id from audit_leaf where entry_id > ${afterId} and entry_id <= (select max(id) from page)
+        union all select id from audit_pending where id > ${afterId} and id <= (select max(id) from page)
+      )
+    select (select max(id) from page) as "lastId", (select count(*) from (select id from page except select id from placed) stray)::int as strays`.execute(
+    db,
+  )
+  const { lastId = null, strays = 0 } = found.rows[0] ?? {}
+  return lastId === null ? undefined : { lastId, strays }
+}
+
 /** The last entry of each item as the writer keeps it, by ref. */
 export async function readHeadsPage(db: Db, after: Buffer, limit: number): Promise<{ ref: Buffer; n: number; last: Buffer }[]> {
   const rows = await db

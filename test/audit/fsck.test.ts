@@ -8,6 +8,7 @@ import { parseNote } from '#domain/signed-note.ts'
 import { checkLog, type LogVerification } from '#steps/check-log.ts'
 import type { StepContext } from '#steps/context.ts'
 import { indexItems } from '#steps/index-items.ts'
+import { countStrayEntries } from '#storage/fsck-store.ts'
 import { findLatestCheckpoint } from '#storage/tree-store.ts'
 import { insertCosignature, recordEvidence } from '#storage/witness-store.ts'
 import { addresses, createNetwork, environmentOf, eventually, reportOf } from '../network.ts'
@@ -211,6 +212,33 @@ t.test('an entry that was changed while it waits to be sealed is told', async (t
   )
   const found = await fsck(log)
   t.equal(found.verdict, 'tampered')
+})
+
+t.test('an entry that was taken out of the queue before it was sealed is told', async (t) => {
+  const log = await honestLog(t)
+  await log.append('item 1', 1)
+  const last = '(select max(id) from crossline.audit_entry)'
+  // What the writer keeps of the item is put back too: then nothing that is sealed or waits misses it.
+  await tamper(
+    log,
+    'audit_head',
+    `update crossline.audit_head h set (n, leaf) = (select p.item_seq, p.leaf from crossline.audit_entry p where p.item_ref = h.item_ref and p.item_seq = h.n - 1)
+       where item_ref = (select item_ref from crossline.audit_entry where id = ${last})`,
+  )
+  await tamper(log, 'audit_pending', `delete from crossline.audit_pending where id = ${last}`)
+  const found = await fsck(log)
+  t.match(found, { verdict: 'tampered', recent: 0, faults: [{ stage: 'inclusion', kind: 'tampered' }] })
+  t.match(found.faults[0]?.says, /taken out of the queue before it was sealed/)
+  const db = log.database.database
+  let strays = 0
+  let pages = 0
+  for (let afterId = -1; ; pages++) {
+    const page = await countStrayEntries(db, { afterId, limit: 100 })
+    if (!page) break
+    strays += page.strays
+    afterId = page.lastId
+  }
+  t.same({ strays, pages }, { strays: 1, pages: 6 }, 'in pages of any size')
 })
 
 t.test('evidence against our own log is a fault, evidence against a peer is counted', async (t) => {

@@ -6,6 +6,7 @@ import { connect, withClient } from '#storage/admin-client.ts'
 import { findCheckpointAt, findLatestCheckpoint } from '#storage/tree-store.ts'
 import { checkAuditLog, readNodeKeys } from '../audit-check.ts'
 import { addresses, createNetwork, eventually, type RunningMember, reportOf } from '../network.ts'
+import { tamper } from './own-log.ts'
 
 const zone = { 'content.example': { A: [addresses.SE] } }
 const report = () => reportOf([{ url: `https://content.example/${Math.random()}`, contentType: 'media' }])
@@ -25,12 +26,12 @@ async function holdSealing(member: RunningMember, seconds: number): Promise<() =
   await holder.query('begin')
   await holder.query('select from crossline.audit_state for update')
   await member.call('hotline', 'POST', '/v1/reports', report())
-  await admin(member, `update crossline.audit_pending set recorded_at = recorded_at - interval '${seconds} seconds'`)
+  const ask = async (query: string, values: unknown[] = []) =>
+    (await withClient(member.database.adminUrl, (client) => client.query(query, values.length > 0 ? values : undefined))).rows
+  const date = (change: string) => tamper({ ask }, 'audit_pending', change)
+  await date(`update crossline.audit_pending set recorded_at = recorded_at - interval '${seconds} seconds'`)
   return async () => {
-    await admin(
-      member,
-      'update crossline.audit_pending p set recorded_at = e.recorded_at from crossline.audit_entry e where e.id = p.id',
-    )
+    await date('update crossline.audit_pending p set recorded_at = e.recorded_at from crossline.audit_entry e where e.id = p.id')
     await holder.end()
   }
 }

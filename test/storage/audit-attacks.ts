@@ -6,6 +6,7 @@ export function attacksOnFoundations(partition: string): string[] {
     'delete from crossline.audit_pending',
     "insert into crossline.audit_pending values (99, '\\x00')",
     'update crossline.audit_pending set id = id + 1',
+    'truncate crossline.audit_pending',
     'delete from crossline.audit_payload',
     "update crossline.audit_payload set sealed = '\\x00'",
     'delete from crossline.audit_head',
@@ -37,6 +38,15 @@ export function attacksOnFoundations(partition: string): string[] {
     'select crossline.audit_enqueue()',
   ]
 }
+
+/** For the owner and for a superuser, whatever they switch off: the queue loses only what is taken from it one by one. */
+export const attacksOnQueue = [
+  "update crossline.audit_pending set leaf = '\\x00'",
+  'update crossline.audit_pending set id = id + 1000',
+  "update crossline.audit_pending set recorded_at = '2020-01-01'",
+  'truncate crossline.audit_pending',
+  'truncate crossline.audit_pending cascade',
+]
 
 /** For the owner and for a superuser: every way to change the schema outside a migration window. */
 export function schemaChanges(partition: string): string[] {
@@ -77,6 +87,7 @@ export function schemaChanges(partition: string): string[] {
     'drop index crossline.audit_entry_time',
     `drop table crossline.${partition}`,
     'drop table crossline.audit_entry',
+    'alter table crossline.audit_pending disable trigger audit_no_change',
     'drop table crossline.audit_pending',
     'drop table crossline.migration_window cascade',
     'drop schema crossline cascade',

@@ -13,7 +13,7 @@ import { prepareDatabase } from '#storage/prepare-database.ts'
 import { serviceLoginOf } from '#storage/service-login.ts'
 import { checkAuditLog } from '../audit-check.ts'
 import { migrationsFolder, openTestServer, type Teardown } from '../database.ts'
-import { attacksOnFoundations, schemaChanges } from './audit-attacks.ts'
+import { attacksOnFoundations, attacksOnQueue, schemaChanges } from './audit-attacks.ts'
 import { noPostgres15, startPostgres15 } from './fixtures.ts'
 
 /** SQLSTATE of a missing right, which is also what our own triggers raise. */
@@ -242,6 +242,7 @@ function behaviour(t: Test, openServer: (t: Teardown) => Promise<string>): void 
       "update migration_window set name = 'x'",
       'delete from migration_window',
       'truncate migration_window cascade',
+      ...attacksOnQueue,
     ]
     await attack(t, { url: adminUrl, as: asOwner, statements })
     await attack(t, { url: adminUrl, as: ['set session_replication_role = replica', ...asOwner], statements })
