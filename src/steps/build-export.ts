@@ -3,7 +3,7 @@
 import { CrosslineError } from '#errors.ts'
 import type { ExportFailure } from '#schema/audit-export.ts'
 import { inTransaction, isTransient } from '#storage/database.ts'
-import { exportFile, listExportFiles, removeExportFiles } from '#storage/export-file.ts'
+import { exportFile, listExportFiles, removeExportFiles, removeUnfinished } from '#storage/export-file.ts'
 import {
   claimExport,
   type ExportChange,
@@ -93,11 +93,18 @@ async function build(ctx: StepContext, { row, pin, builder, change }: Building):
     onProgress: reportProgress(builder, change),
   }
   const path = exportFile(ctx.exports.folder, row.id)
-  const { rows, bytes, digest, claim } = await writeExport(ctx, path, { plan, asked, createdAt: row.created_at })
+  await removeUnfinished(ctx.exports.folder, row.id)
+  const order = { plan, asked, createdAt: row.created_at, mayFinish: () => holdOn(ctx, change) }
+  const { rows, bytes, digest, claim } = await writeExport(ctx, path, order)
   const done = { state: 'done', rows, total: rows, bytes, digest, complete: claim, index_id: null, finished_at: ctx.now() }
   if (!(await change({ ...done, lease_holder: null, lease_until: null }))) return
   await inTransaction(ctx.db, (trx) => countUse(trx, { fingerprint: row.client, day: dayOf(ctx.now()), rows }))
   ctx.log.info({ step: 'build-export', export: row.id, rows, bytes, complete: claim }, 'export done')
+}
+
+/** Somebody else may build it by now, or have built it: then ours gets no name. Otherwise nobody else takes it for a while. */
+async function holdOn(ctx: StepContext, change: Change): Promise<void> {
+  if (!(await change({ lease_until: new Date(ctx.now().getTime() + leaseMs) }))) throw new Left()
 }
 
 function reportProgress({ isStopping }: Builder, change: Change) {

@@ -11,6 +11,8 @@ export interface ExportOrder {
   plan: ExportPlan
   asked: ExportFilter
   createdAt: Date
+  /** Asked when all of it is on the disk, before it gets its name: throws when it is not to get it. */
+  mayFinish?: () => Promise<void>
 }
 
 export interface WrittenExport {
@@ -25,7 +27,7 @@ export interface WrittenExport {
 export async function writeExport(
   ctx: ExportContext,
   path: string,
-  { plan, asked, createdAt }: ExportOrder,
+  { plan, asked, createdAt, mayFinish }: ExportOrder,
 ): Promise<WrittenExport> {
   const file = await createFile(path)
   const bundle = createBundleWriter(file, createdAt)
@@ -41,7 +43,7 @@ export async function writeExport(
       complete: claim,
       entries: rows,
     })
-    await file.finish()
+    await file.finish(mayFinish)
     return { rows, bytes, digest, claim }
   } catch (error) {
     bundle.abandon()

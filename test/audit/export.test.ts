@@ -316,15 +316,17 @@ async function rebuild(t: Test, gb: RunningMember): Promise<void> {
 async function expire(t: Test, gb: RunningMember): Promise<void> {
   const { id } = await exportNow(gb)
   const file = join(folderOf(gb), `${id}.tar`)
-  const stray = join(folderOf(gb), '019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071.tar.new')
-  writeFileSync(stray, 'half')
+  const strays = ['tar.new', 'tar.0123456789abcdef.new'].map((end) =>
+    join(folderOf(gb), `019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071.${end}`),
+  )
+  for (const stray of strays) writeFileSync(stray, 'half')
   await admin(gb, 'update crossline.audit_export set expires_at = now() where id = $1', [id])
   t.match(await look(gb, id), { status: 404 })
   t.match(await fetchBundle(gb, id), { status: 404 })
   const ctx = { db: gb.database.database, now: () => new Date(), exports: { folder: folderOf(gb), maxRows: 1 } }
   await removeExpired(ctx as StepContext)
   t.notOk(existsSync(file))
-  t.notOk(existsSync(stray), 'a file that belongs to no export goes too')
+  for (const stray of strays) t.notOk(existsSync(stray), 'a file that belongs to no export goes too')
   t.equal((await admin(gb, 'select from crossline.audit_export where id = $1', [id])).rowCount, 0)
 }
 
