@@ -55,6 +55,8 @@ export interface NodeOverrides {
   peerWaitMs?: number
   /** How often peers are asked to cosign the audit log, milliseconds. */
   witnessRoundMs?: number
+  /** How long sealing waits for witnesses after a start, milliseconds; 0: not at all. */
+  witnessPatienceMs?: number
 }
 
 const migrationsFolder = join(import.meta.dirname, '..', 'migrations')
@@ -63,7 +65,7 @@ const minNodeVersion = [26, 12, 1]
 
 /** Starts a node. On any failure what was started is stopped again, in the opposite order. */
 export async function startNode(config: Config, overrides: NodeOverrides = {}): Promise<Node> {
-  const { now = () => new Date(), log = createLogger({ level: config.logLevel }), peerWaitMs, witnessRoundMs } = overrides
+  const { now = () => new Date(), log = createLogger({ level: config.logLevel }), peerWaitMs, ...times } = overrides
   const stops: (() => Promise<unknown> | unknown)[] = []
   // Each part is stopped whatever became of the others: a database that is gone must not keep the listener up.
   const stopAll = async () => {
@@ -75,7 +77,7 @@ export async function startNode(config: Config, overrides: NodeOverrides = {}): 
   }
   const stop = () => stopInTime(stopAll, log)
   try {
-    return await assemble({ config, log, now, peerWaitMs, witnessRoundMs, stops, stop })
+    return await assemble({ config, log, now, peerWaitMs, times, stops, stop })
   } catch (error) {
     await stop()
     throw error
@@ -87,7 +89,7 @@ interface Assembly {
   log: Logger
   now: () => Date
   peerWaitMs: number | undefined
-  witnessRoundMs: number | undefined
+  times: Pick<NodeOverrides, 'witnessRoundMs' | 'witnessPatienceMs'>
   stops: (() => Promise<unknown> | unknown)[]
   stop: Node['stop']
 }
@@ -109,7 +111,7 @@ async function stopInTime(stopAll: () => Promise<void>, log: Logger): Promise<'s
 }
 
 async function assemble(assembly: Assembly): Promise<Node> {
-  const { config, log, now, peerWaitMs, witnessRoundMs, stops, stop } = assembly
+  const { config, log, now, peerWaitMs, times, stops, stop } = assembly
   warnOfOldNode(log)
   // All files first: a wrong one must show before anything is made or migrated.
   const stamp = await stampIdentity(config)
@@ -210,7 +212,7 @@ async function assemble(assembly: Assembly): Promise<Node> {
       listenTextResolver: () => 'listening for health checks',
     }),
   )
-  const running = startWorkers(ctx, { keeper, files: config.directory, witnessRoundMs })
+  const running = startWorkers(ctx, { keeper, files: config.directory, ...times })
   workers = running
   stops.push(() => stopWorkers(running, peers))
   stops.push(watchIdentity(config, { identity, stamp, server, peers, log }))

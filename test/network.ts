@@ -20,6 +20,8 @@ import { insertClient } from '#storage/client-store.ts'
 import { makeTestCertificates } from './certificates.ts'
 import { createTestDatabase, type Teardown, type TestDatabase } from './database.ts'
 
+/** A time between rounds of witnesses that no test lives to see. */
+export const never = 3_600_000
 const loopback = ['localhost', '127.0.0.1']
 const geoFolder = join(import.meta.dirname, 'geo')
 
@@ -94,6 +96,8 @@ export interface NetworkOptions {
   peerWaitMs?: number
   /** How often peers are asked to cosign; without it never, so that nothing stands in the logs that a test did not do. */
   witnessRoundMs?: number
+  /** How long sealing waits for witnesses after a start; not at all while they are never asked. */
+  witnessPatienceMs?: number
   env?: Record<string, string>
 }
 
@@ -216,8 +220,14 @@ async function prepareMember(t: Teardown, { id, countries }: Member, place: Plac
       return node
     },
     start: async () => {
-      const { now, peerWaitMs, witnessRoundMs = 3_600_000 } = options
-      node = await startNode(config, { log, ...(now ? { now } : {}), ...(peerWaitMs ? { peerWaitMs } : {}), witnessRoundMs })
+      const { now, peerWaitMs, witnessRoundMs = never, witnessPatienceMs = witnessRoundMs === never ? 0 : undefined } = options
+      node = await startNode(config, {
+        log,
+        ...(now ? { now } : {}),
+        ...(peerWaitMs ? { peerWaitMs } : {}),
+        witnessRoundMs,
+        ...(witnessPatienceMs === undefined ? {} : { witnessPatienceMs }),
+      })
     },
     stop,
     call: async (role, method, path, body, headers = {}) => {

@@ -41,17 +41,21 @@ export function findDueWitnesses(ctx: StepContext): WitnessMember[] {
   })
 }
 
-/** Asks one peer to cosign our newest checkpoint. What the peer or the network does wrong is told, counted and tried again, never thrown. */
-export async function gatherFrom(ctx: StepContext, witness: WitnessMember): Promise<void> {
+/**
+ * Asks one peer to cosign our newest checkpoint; true if it did, or had a newer one of ours. What the peer or the network does wrong is told,
+ * counted and tried again, never thrown.
+ */
+export async function gatherFrom(ctx: StepContext, witness: WitnessMember): Promise<boolean> {
   const state = ctx.witnessBoard.peer(witness.id)
   const trace = randomBytes(16).toString('hex')
   for (const own of await findUnwitnessed(ctx, witness)) {
-    if (ctx.sealing.halt) return
+    if (ctx.sealing.halt) return false
     const outcome = await askUntilKnown(ctx, { witness, own, state, trace })
-    if (outcome.kind === 'halted') return
-    if (outcome.kind === 'failed') return putOff(ctx, { witness, state, trace, failure: outcome })
+    if (outcome.kind === 'failed') putOff(ctx, { witness, state, trace, failure: outcome })
+    if (outcome.kind !== 'done') return false
   }
   Object.assign(state, { failures: 0, retryAt: undefined, lastError: null })
+  return true
 }
 
 /** The newest checkpoint, and before it the last one of the year before for as long as this witness lacks it. */

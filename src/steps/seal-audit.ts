@@ -33,8 +33,15 @@ interface Memory {
   toldAt: number
 }
 
-/** A sealer, of which any number may run: the lock on one row elects who seals each pass. Signs at most once in `gapMs`. */
-export function createSealer(ctx: SealContext, { gapMs = 1000 }: { gapMs?: number } = {}): Sealer {
+export interface SealerOptions {
+  /** Signs at most once in this time. */
+  gapMs?: number
+  /** True: nothing may be signed yet, though nothing is wrong. */
+  isWaiting?: () => boolean
+}
+
+/** A sealer, of which any number may run: the lock on one row elects who seals each pass. */
+export function createSealer(ctx: SealContext, { gapMs = 1000, isWaiting = () => false }: SealerOptions = {}): Sealer {
   const memory: Memory = { shards: new Map(), isPublished: false, lookedAt: -Infinity, signedAt: -Infinity, toldAt: -Infinity }
 
   async function seal(): Promise<boolean> {
@@ -43,7 +50,7 @@ export function createSealer(ctx: SealContext, { gapMs = 1000 }: { gapMs?: numbe
       await lookAtLog(ctx)
       memory.lookedAt = performance.now()
     }
-    if (ctx.sealing.halt || performance.now() - memory.signedAt < gapMs || !(await isDue())) return false
+    if (ctx.sealing.halt || isWaiting() || performance.now() - memory.signedAt < gapMs || !(await isDue())) return false
     return runPass(ctx, memory)
   }
 

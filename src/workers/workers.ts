@@ -10,7 +10,7 @@ import { tidyUp } from '#steps/tidy-up.ts'
 import { traceItems } from '#steps/trace-items.ts'
 import { startExporting } from './exporting.ts'
 import { type Loop, startLoop } from './loop.ts'
-import { startWitnessing, witnessRoundMs } from './witnessing.ts'
+import { startWitnessing, type WitnessTimes } from './witnessing.ts'
 
 export interface Workers {
   wake(what: Wake): void
@@ -24,17 +24,12 @@ const batchLimit = 1000
 /** A call may take longer than the lease, which is short so that a killed process delays nobody. */
 const leaseRenewalMs = 3000
 
-export interface WorkerParts {
+export interface WorkerParts extends WitnessTimes {
   keeper: DirectoryKeeper
   files: DirectoryFiles
-  /** How often peers are asked to cosign the log. */
-  witnessRoundMs?: number | undefined
 }
 
-export function startWorkers(
-  ctx: StepContext,
-  { keeper, files, witnessRoundMs: roundMs = witnessRoundMs }: WorkerParts,
-): Workers {
+export function startWorkers(ctx: StepContext, { keeper, files, ...times }: WorkerParts): Workers {
   const hints = new Set<string>()
   const tracing = startLoop({
     name: 'trace',
@@ -49,11 +44,11 @@ export function startWorkers(
     log: ctx.log,
     work: followDirectory(ctx, { keeper, files, hints }),
   })
-  const sealer = createSealer(ctx)
+  const witnessing = startWitnessing(ctx, times)
+  const sealer = createSealer(ctx, { isWaiting: witnessing.isWaiting })
   const sealing = startLoop({ name: 'seal', intervalMs: 100, log: ctx.log, work: () => sealer.seal() })
   const tidying = startLoop({ name: 'tidy', intervalMs: 60_000, log: ctx.log, work: async () => tidyUp(ctx) })
   const erasing = startErasing(ctx)
-  const witnessing = startWitnessing(ctx, { roundMs })
   const exporting = startExporting(ctx)
   const wakened = { trace: tracing, deliver: delivering, export: exporting }
   return {

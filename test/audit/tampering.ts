@@ -14,8 +14,8 @@ import { createLogger } from '#log.ts'
 import { type Node, startNode } from '#node.ts'
 import { withClient } from '#storage/admin-client.ts'
 import { leafOf, rootOf } from '../bundle.ts'
-import { never, roundMs } from '../federation/witness-network.ts'
-import type { Network, RunningMember } from '../network.ts'
+import { roundMs } from '../federation/witness-network.ts'
+import { type Network, never, type RunningMember } from '../network.ts'
 import { readAuditKey, verifierKey } from '../witness-log.ts'
 import { cloneDatabase, envOf } from './erasing.ts'
 import { tamper } from './own-log.ts'
@@ -47,7 +47,8 @@ export async function copyOf(t: Test, network: Network, member: RunningMember): 
 /** Starts a member's node on a copy; `alone`: it asks no peer to cosign. Ends with what `use` does. */
 export async function withNode<T>({ env }: Copy, { alone }: { alone: boolean }, use: (node: Node) => Promise<T>): Promise<T> {
   const log = createLogger({ level: 'silent' })
-  const node = await startNode(readConfig(env), { log, witnessRoundMs: alone ? never : roundMs, peerWaitMs: 2000 })
+  const times = alone ? { witnessRoundMs: never, witnessPatienceMs: 0 } : { witnessRoundMs: roundMs, witnessPatienceMs: 1000 }
+  const node = await startNode(readConfig(env), { log, ...times, peerWaitMs: 2000 })
   try {
     return await use(node)
   } finally {

@@ -18,7 +18,6 @@ const members: Member[] = [
   { id: 'hotline-jp', name: 'JP', countries: ['JP'], hosts },
 ]
 export const roundMs = 150
-export const never = 3_600_000
 
 export const admin = async (member: RunningMember, query: string) =>
   (await withClient(member.database.adminUrl, (client) => client.query(query))).rows

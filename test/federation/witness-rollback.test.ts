@@ -1,19 +1,8 @@
 // A log that an administrator took back to last night's dump: its witness notices, its node halts, both keep the notes that show it.
 import t, { type Test } from 'tap'
-import { eventually } from '../network.ts'
+import { eventually, never } from '../network.ts'
 import { takeDump } from './last-night.ts'
-import {
-  admin,
-  cosignedBy,
-  countEvents,
-  evidenceOf,
-  grow,
-  never,
-  roundMs,
-  sizeOf,
-  startNetwork,
-  statusOf,
-} from './witness-network.ts'
+import { admin, cosignedBy, countEvents, evidenceOf, grow, roundMs, sizeOf, startNetwork, statusOf } from './witness-network.ts'
 
 /** A witness holds what was cosigned; then the log goes back to the dump, and grows anew by `regrown` entries before anybody is asked. */
 async function takeBack(t: Test, { regrown }: { regrown: number }) {
