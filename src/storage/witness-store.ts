@@ -41,16 +41,17 @@ export interface Evidence {
   secondNote: string
 }
 
-/** Of one log: a member that signs contradictions without end must not fill the disk. */
-const maxEvidence = 1000
+/** Of one log, and of one member: who signs contradictions without end must not fill the disk, however many logs it names. */
+const maxEvidence = { ofLog: 1000, ofMember: 3000 }
 
-/** Keeps two notes for ever. The same again gives the id it has; undefined when there is more of this log than anybody will read. */
+/** Keeps two notes for ever. The same again gives the id it has; undefined when there is more than anybody will read. */
 export async function recordEvidence(db: Db, evidence: Evidence): Promise<number | undefined> {
   const { kind, member, origin, firstNote, secondNote } = evidence
   const digest = hash('sha256', JSON.stringify([kind, member, origin, firstNote, secondNote]), 'buffer')
   await sql`insert into audit_evidence (kind, member, origin, first_note, second_note, digest)
     select ${kind}, ${member}, ${origin}, ${firstNote}, ${secondNote}, ${digest}
-    where (select count(*) from audit_evidence where origin = ${origin}) < ${maxEvidence}
+    where (select count(*) from audit_evidence where origin = ${origin}) < ${maxEvidence.ofLog}
+      and (select count(*) from audit_evidence where member = ${member}) < ${maxEvidence.ofMember}
     on conflict (digest) do nothing`.execute(db)
   return (await db.selectFrom('audit_evidence').select('id').where('digest', '=', digest).executeTakeFirst())?.id
 }

@@ -57,6 +57,20 @@ t.test('evidence is kept once, and bounded for each log', async (t) => {
   t.type(await recordEvidence(database, { ...evidence(1), origin: 'other/audit/2026' }), 'number', 'another log has room')
 })
 
+t.test('evidence is bounded for each member, however many logs it names', async (t) => {
+  await withClient(place.adminUrl, (client) =>
+    client.query(`insert into crossline.audit_evidence (kind, member, origin, first_note, second_note, digest)
+      select 'fork', 'many', 'many/audit/' || 1000 + n, 'one', 'two', sha256(convert_to('many ' || n, 'UTF8')) from generate_series(1, 2999) n`),
+  )
+  const evidence = (member: string, secondNote: string) =>
+    recordEvidence(database, { kind: 'fork', member, origin: `${member}/audit/2026`, firstNote: 'one', secondNote })
+  const last = await evidence('many', 'the last')
+  t.type(last, 'number')
+  t.equal(await evidence('many', 'one more'), undefined)
+  t.equal(await evidence('many', 'the last'), last, 'what is kept is still found')
+  t.type(await evidence('few', 'one more'), 'number', 'another member has room')
+})
+
 t.test('the first cosignature of a witness for a checkpoint stays', async (t) => {
   const one = (size: number, witness: string, line = `line ${size}`) => ({ year: 2026, size, witness, line, cosignedAt: at })
   for (const each of [one(3, 'b/witness'), one(9, 'b/witness'), one(9, 'a/witness'), one(9, 'a/witness', 'another')])
