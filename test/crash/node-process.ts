@@ -43,10 +43,14 @@ export interface NodeProcess {
   call(method: 'GET' | 'POST', path: string, body?: object): Promise<{ status: number; body: Record<string, unknown> }>
 }
 
-/** Prepares the members' certificates, directory, DNS, lines and processes; starts nothing. `content.example` is hosted in SE. */
+/**
+ * Prepares the members' certificates, directory, DNS, lines and processes, with what else is `given` in their environment; starts nothing.
+ * `content.example` is hosted in SE.
+ */
 export async function prepareProcesses(
   t: Teardown,
   openDatabase: (member: Member) => Promise<NodeDatabase>,
+  given: Record<string, string> = {},
 ): Promise<Map<string, NodeProcess>> {
   const folder = await mkdtemp(join(tmpdir(), 'crossline-crash-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
@@ -58,7 +62,7 @@ export async function prepareProcesses(
     const line = await openHeldLine(t, { port: await freePort(), target: await freePort() })
     const database = await openDatabase(member)
     await registerHotline(database, { id: member.id, folder })
-    const env = environmentOf(member.id, { folder, port: line.target, dnsPort: dns.port }, database.url)
+    const env = { ...environmentOf(member.id, { folder, port: line.target, dnsPort: dns.port }, database.url), ...given }
     nodes.set(member.id, {
       ...runner(t, env),
       ...caller(t, { id: member.id, folder, port: line.target }),

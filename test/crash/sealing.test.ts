@@ -1,7 +1,8 @@
 // kill -9 of a node at each step of its sealer: what was committed is signed, what was not is sealed again, and nothing was published that
 // is not in the database.
 import { createPrivateKey } from 'node:crypto'
-import { mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { memberFiles } from '#commands/dev-files.ts'
@@ -13,7 +14,12 @@ import { eventually, reportOf } from '../network.ts'
 import { holdTable, type NodeProcess, prepareProcesses } from './node-process.ts'
 
 async function startOne(t: Teardown): Promise<NodeProcess> {
-  const nodes = await prepareProcesses(t, () => createTestDatabase(t))
+  // It runs alone, and asks no witness before it seals on.
+  const folder = mkdtempSync(join(tmpdir(), 'crossline-policy-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const policy = join(folder, 'policy.txt')
+  writeFileSync(policy, 'quorum none\n')
+  const nodes = await prepareProcesses(t, () => createTestDatabase(t), { AUDIT_POLICY: policy })
   const node = nodes.get('hotline-gb') as NodeProcess
   await node.start()
   return node
@@ -23,7 +29,11 @@ const submit = (node: NodeProcess) =>
   node.call('POST', '/v1/reports', reportOf([{ url: `https://content.example/${Math.random()}`, contentType: 'media' }]))
 
 const homeOf = (node: NodeProcess) => dirname(node.masterKey)
-const published = (node: NodeProcess, year: number) => readFileSync(join(homeOf(node), 'audit', `checkpoint-${year}`), 'utf8')
+/** What is published; nothing before the first time. */
+function published(node: NodeProcess, year: number): string | undefined {
+  const file = join(homeOf(node), 'audit', `checkpoint-${year}`)
+  return existsSync(file) ? readFileSync(file, 'utf8') : undefined
+}
 
 /** After a restart everything is sealed once, signed and published. */
 async function checkRecovered(
