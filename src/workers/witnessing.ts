@@ -6,7 +6,7 @@ import { createWitnessFirst, witnessPatienceMs } from '#steps/witness-first.ts'
 import { type Loop, startLoop } from './loop.ts'
 
 /** An edit within this time of its entry can pass unseen: the witnesses have not seen the entry yet. */
-export const witnessRoundMs = 10_000
+const witnessRoundMs = 10_000
 const manyEntries = 1000
 const lookMs = 1000
 

@@ -12,7 +12,9 @@ const check = (log: OwnLog) => checkSealed(log.database.database, log.logKey)
 t.test('a bit that flips between an entry and its leaf', async (t) => {
   const { log, first, fresh } = await openSealedLog(t)
   await log.append('a', 2)
-  await log.ask(
+  await tamper(
+    log,
+    'audit_pending',
     'update crossline.audit_pending set leaf = set_bit(leaf, 100, 1 - get_bit(leaf, 100)) where id = (select max(id) from crossline.audit_pending)',
   )
   await first.sealAll()
@@ -23,7 +25,9 @@ t.test('a bit that flips between an entry and its leaf', async (t) => {
   t.equal(fresh.ctx.sealing.halt?.why, 'broken_entry', 'every process stops')
   t.equal((await log.ask('select from crossline.audit_pending')).length, 2, 'nothing was taken')
   await t.rejects(resumeSealing(first.ctx, 'I hope'), { code: 'audit_unavailable' }, 'and it stays while it is so')
-  await log.ask(
+  await tamper(
+    log,
+    'audit_pending',
     'update crossline.audit_pending set leaf = set_bit(leaf, 100, 1 - get_bit(leaf, 100)) where id = (select max(id) from crossline.audit_pending)',
   )
   t.match(await resumeSealing(first.ctx, 'memory replaced'), { why: 'broken_entry', entries: 4 })

@@ -17,8 +17,8 @@ const admin = (text: string, values: unknown[]) =>
 /** Breaks what is stored of items, and lets a restart forget what was in memory. */
 async function breakAtRest(column: 'line' | 'key', items: readonly string[]): Promise<void> {
   const changes = {
-    line: `update crossline.message set sealed = overlay(sealed placing '\\x00'::bytea from 20) where item_id = any($1) and kind = 'handoff'`,
-    key: `update crossline.subject_key set wrapped = overlay(wrapped placing '\\x00'::bytea from 20) where subject = any($1)`,
+    line: `update crossline.message set sealed = set_byte(sealed, 19, 255 - get_byte(sealed, 19)) where item_id = any($1) and kind = 'handoff'`,
+    key: `update crossline.subject_key set wrapped = set_byte(wrapped, 19, 255 - get_byte(wrapped, 19)) where subject = any($1)`,
   }
   await admin(changes[column], [items])
   await gb.stop()
