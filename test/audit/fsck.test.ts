@@ -157,7 +157,7 @@ const ways: [string, string, string, Partial<LogVerification['faults'][number]>]
   [
     'an index that was changed',
     'audit_index_chunk',
-    "update crossline.audit_index_chunk set leaves = set_byte(leaves, 73, 255 - get_byte(leaves, 73))",
+    'update crossline.audit_index_chunk set leaves = set_byte(leaves, 73, 255 - get_byte(leaves, 73))',
     { stage: 'chain' },
   ],
   [
