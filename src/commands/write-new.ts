@@ -3,6 +3,7 @@ import { open, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { makeFolder } from '#crypto/secret-file.ts'
 import { CrosslineError } from '#errors.ts'
+import { fillFile } from './write-whole.ts'
 
 export interface NewFile {
   path: string
@@ -37,11 +38,5 @@ async function writeOne({ path, content, mode }: NewFile, made: string[]): Promi
     throw new CrosslineError('invalid_config', { detail, cause })
   })
   made.push(path)
-  try {
-    await file.writeFile(content)
-    await file.chmod(mode)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
+  await fillFile(file, content, mode)
 }

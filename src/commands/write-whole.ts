@@ -1,6 +1,6 @@
 // Writes a file so that a reader sees the old one or the new one, never half of it.
 import { randomBytes } from 'node:crypto'
-import { open, rename, unlink } from 'node:fs/promises'
+import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { makeFolder } from '#crypto/secret-file.ts'
 
@@ -10,16 +10,21 @@ export async function writeWhole(path: string, content: string | Uint8Array, mod
   const draft = `${path}.${randomBytes(8).toString('hex')}.new`
   try {
     const file = await open(draft, 'wx', mode)
-    try {
-      await file.writeFile(content)
-      await file.chmod(mode)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
+    await fillFile(file, content, mode)
     await rename(draft, path)
   } catch (cause) {
     await unlink(draft).catch(() => undefined)
     throw cause
+  }
+}
+
+/** Writes a file that was just made, durably, with exactly this mode whatever the umask, and closes it. */
+export async function fillFile(file: FileHandle, content: string | Uint8Array, mode: number): Promise<void> {
+  try {
+    await file.writeFile(content)
+    await file.chmod(mode)
+    await file.sync()
+  } finally {
+    await file.close()
   }
 }

@@ -13,3 +13,13 @@ export function writeFileAtomically(path: string, text: string): void {
   }
   renameSync(next, path)
 }
+
+/** Until then a crash may bring back what stood under a name before. */
+export function syncFolder(folder: string): void {
+  const opened = openSync(folder, 'r')
+  try {
+    fsyncSync(opened)
+  } finally {
+    closeSync(opened)
+  }
+}

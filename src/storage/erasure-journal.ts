@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { CrosslineError } from '#errors.ts'
 import type { ErasureRecord } from '#schema/erasure.ts'
 import { isErasureRecord } from '#schema/validators.ts'
+import { syncFolder } from './atomic-file.ts'
 import { waitExclusive } from './process-lock.ts'
 
 export interface ErasureJournal {
@@ -117,15 +118,6 @@ function macOf(key: Buffer, before: string, json: string): string {
 function isEqual(given: string, wanted: string): boolean {
   const [a, b] = [Buffer.from(given), Buffer.from(wanted)]
   return a.length === b.length && timingSafeEqual(a, b)
-}
-
-function syncFolder(folder: string): void {
-  const handle = openSync(folder, 'r')
-  try {
-    fsyncSync(handle)
-  } finally {
-    closeSync(handle)
-  }
 }
 
 const damaged = () =>

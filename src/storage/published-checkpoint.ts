@@ -1,8 +1,8 @@
 // The last checkpoint of each year as files, outside the database: what a database that was set back can't take back with it.
 // Promise: a file holds a whole note, old or new, flushed to the disk; of two processes that replace it, one comes after the other.
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { writeFileAtomically } from './atomic-file.ts'
+import { syncFolder, writeFileAtomically } from './atomic-file.ts'
 import { tryExclusive } from './process-lock.ts'
 
 const fileName = /^checkpoint-(\d{4})$/
@@ -45,15 +45,5 @@ export function swapPublished(folder: string, { year, expected, note }: Swap): '
     return 'swapped'
   } finally {
     lock.release()
-  }
-}
-
-// Until then a crash may bring the old name back.
-function syncFolder(folder: string): void {
-  const opened = openSync(folder, 'r')
-  try {
-    fsyncSync(opened)
-  } finally {
-    closeSync(opened)
   }
 }
