@@ -17,6 +17,7 @@ export interface Config {
   health: { host: string; port: number }
   tls: { certificate: string; key: string; authorities: string }
   signingKey: string
+  /** File of the audit keys; `{year}` in its name stands for the year of the log. */
   auditKey: string
   /** File of the witness policy; undefined: it follows from the directory. */
   auditPolicy: string | undefined
@@ -50,7 +51,8 @@ export const variables = {
   TLS_KEY: 'its private key, PEM, mode 0600 (required)',
   TLS_CA: 'authorities whose certificates may connect, PEM (required)',
   SIGN_KEY: 'P-256 signing key, PKCS#8 PEM, mode 0600 (required)',
-  AUDIT_KEY: 'Ed25519 key that signs checkpoints of the audit log, PKCS#8 PEM, mode 0600 (required)',
+  AUDIT_KEY:
+    'Ed25519 key that signs checkpoints of the audit log, PKCS#8 PEM, mode 0600; {year} in the file’s name: a key for each year (required)',
   AUDIT_POLICY:
     'which witnesses must cosign the audit log, a C2SP tlog-policy file; default: the majority of the other active members',
   MASTER_KEY: 'file of the master key that seals texts at rest; default DATA_DIR/master.key, made if absent',
@@ -157,6 +159,7 @@ function readSecretText(path: string, mistakes: string[]): string | undefined {
 
 function findMistakes(config: Config, env: Environment, mistakes: string[]): void {
   if (config.member && !/^[a-z0-9-]{2,40}$/.test(config.member)) mistakes.push('MEMBER_ID must be 2 to 40 of a-z, 0-9 and -')
+  if (/\{year\}.*(\{year\}|\/)/.test(config.auditKey)) mistakes.push('AUDIT_KEY may have {year} once, in the name of the file')
   if (!logLevels.includes(config.logLevel)) mistakes.push(`LOG_LEVEL must be one of ${logLevels.join(', ')}`)
   if (!['true', 'false'].includes(env.CDN_TO_HOME?.trim() || 'false')) mistakes.push('CDN_TO_HOME must be true or false')
   for (const server of config.dns.servers ?? []) {

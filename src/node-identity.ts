@@ -2,8 +2,9 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { type Config, nameSetting } from '#config.ts'
+import { type AuditKeys, findAuditKeyFiles, readAuditKeys } from '#crypto/audit-keys.ts'
 import { fingerprintOf } from '#crypto/certificates.ts'
-import { type AuditKey, readAuditKey, readSigningKey, type SigningKey } from '#crypto/keys.ts'
+import { readSigningKey, type SigningKey } from '#crypto/keys.ts'
 import { readSecretFile } from '#crypto/secret-file.ts'
 import { CrosslineError } from '#errors.ts'
 import type { Server, TlsFiles } from '#http/server.ts'
@@ -16,7 +17,7 @@ type IdentityConfig = Pick<Config, 'tls' | 'signingKey' | 'auditKey'>
 export interface Identity {
   tls: TlsFiles
   signingKey: SigningKey
-  auditKey: AuditKey
+  auditKeys: AuditKeys
   certificate: X509Certificate
   /** base64url SHA-256 of our certificate. */
   fingerprint: string
@@ -24,17 +25,17 @@ export interface Identity {
 
 /** Reads this node's certificate and keys. Throws `invalid_config` or `broken_file`. */
 export async function openIdentity(config: IdentityConfig): Promise<Identity> {
-  const [ca, cert, key, signingKey, auditKey] = await Promise.all([
+  const [ca, cert, key, signingKey, auditKeys] = await Promise.all([
     readPem(config.tls.authorities, 'TLS_CA'),
     readPem(config.tls.certificate, 'TLS_CERT'),
     nameSetting('TLS_KEY', readSecretFile(config.tls.key)),
     nameSetting('SIGN_KEY', readSigningKey(config.signingKey)),
-    nameSetting('AUDIT_KEY', readAuditKey(config.auditKey)),
+    nameSetting('AUDIT_KEY', readAuditKeys(config.auditKey)),
   ])
   requireAuthorities(ca)
   const certificate = readCertificate(cert)
   requireItsKey(certificate, key)
-  return { tls: { ca, cert, key }, signingKey, auditKey, certificate, fingerprint: fingerprintOf(certificate) }
+  return { tls: { ca, cert, key }, signingKey, auditKeys, certificate, fingerprint: fingerprintOf(certificate) }
 }
 
 async function readPem(path: string, variable: string): Promise<string> {
@@ -73,7 +74,14 @@ function requireItsKey(certificate: X509Certificate, key: string): void {
 
 /** What the files looked like before they were read: when it differs, they are read again. */
 export async function stampIdentity(config: IdentityConfig): Promise<string> {
-  const files = [config.tls.authorities, config.tls.certificate, config.tls.key, config.signingKey, config.auditKey]
+  const auditKeys = await findAuditKeyFiles(config.auditKey).catch(() => [])
+  const files = [
+    config.tls.authorities,
+    config.tls.certificate,
+    config.tls.key,
+    config.signingKey,
+    ...auditKeys.map(({ path }) => path),
+  ]
   return (await Promise.all(files.map(stampOf))).join(' ')
 }
 

@@ -6,6 +6,7 @@ import { ageInDays, type GeoDatabase, openGeoDatabase } from '#clients/geo-datab
 import { createPeerClient, type PeerClient } from '#clients/peer-client.ts'
 import { createResolver } from '#clients/resolver.ts'
 import { type Config, nameSetting } from '#config.ts'
+import { signerOf } from '#crypto/audit-keys.ts'
 import { memberOfCertificate } from '#crypto/certificates.ts'
 import { deriveKeys, readMasterKey } from '#crypto/sealed-text.ts'
 import { makeFolder } from '#crypto/secret-file.ts'
@@ -127,7 +128,7 @@ async function assemble(assembly: Assembly): Promise<Node> {
   let onDirectory: (held: HeldDirectory, before: HeldDirectory | undefined) => void = () => {}
   const keeper = await openDirectory(config, { db, now, log, onChange: (held, before) => onDirectory(held, before) })
   requireMembership(config.member, keeper)
-  checkIdentity(config.member, { identity, keeper, log })
+  checkIdentity(config.member, { identity, keeper, log, now })
   const resolver = createResolver({
     ...(config.dns.servers ? { servers: config.dns.servers } : {}),
     timeoutMs: config.dns.timeoutMs,
@@ -149,7 +150,7 @@ async function assemble(assembly: Assembly): Promise<Node> {
     db,
     keys,
     signingKey: () => identity.signingKey,
-    auditKey: () => ({ ...identity.auditKey, key: identity.auditKey.privateKey }),
+    auditKey: (year) => signerOf(identity.auditKeys, year),
     sealing,
     checkpoint: () => sealing.checkpoint,
     auditPolicy,
@@ -312,14 +313,14 @@ function requireOwnCertificate(self: string, { certificate }: Identity): void {
 /** An identity that the directory does not list yet is told loudly: a rotation may be under way. */
 function checkIdentity(
   self: string,
-  { identity, keeper, log }: { identity: Identity; keeper: DirectoryKeeper; log: Logger },
+  { identity, keeper, log, now }: { identity: Identity; keeper: DirectoryKeeper; log: Logger; now: () => Date },
 ): void {
   const directory = keeper.current()
   const isListed =
     directory.findMember(self)?.certificates.some(({ fingerprint }) => fingerprint === identity.fingerprint) ?? false
   const isKeyListed = directory.signingKeys(self).some(({ kid }) => kid === identity.signingKey.kid)
-  const isAuditKeyListed =
-    directory.findMember(self)?.keys.some(({ use, kid }) => use === 'audit' && kid === identity.auditKey.kid) ?? false
+  const auditKey = identity.auditKeys.forYear(now().getUTCFullYear())
+  const isAuditKeyListed = directory.auditKeys(self).some(({ kid }) => kid === auditKey.kid)
   if (!isListed || !isKeyListed || !isAuditKeyListed) {
     log.error(
       { step: 'start', certificateListed: isListed, keyListed: isKeyListed, auditKeyListed: isAuditKeyListed },

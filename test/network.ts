@@ -92,6 +92,8 @@ export interface NetworkOptions {
   routes?: DescribedRoute[]
   zone?: Zone
   now?: () => Date
+  /** The office's clock, by which directories are issued. */
+  officeNow?: () => Date
   /** Most that a call to a peer may take. */
   peerWaitMs?: number
   /** How often peers are asked to cosign; without it never, so that nothing stands in the logs that a test did not do. */
@@ -119,7 +121,8 @@ export async function createNetwork(t: Teardown, options: NetworkOptions = {}): 
     })),
     routes: options.routes ?? described.flatMap(({ id, countries }) => countries.map((country) => ({ country, primary: id }))),
   }
-  await authorDevNetwork({ folder, ...network })
+  const author = () => authorDevNetwork({ folder, ...network, now: options.officeNow?.() ?? new Date() })
+  await author()
   const members = new Map<string, RunningMember>()
   for (const member of described) {
     if (member.runs === false) continue
@@ -139,7 +142,7 @@ export async function createNetwork(t: Teardown, options: NetworkOptions = {}): 
     },
     publish: async (change) => {
       change?.(network)
-      await authorDevNetwork({ folder, ...network })
+      await author()
     },
   }
 }

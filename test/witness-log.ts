@@ -2,12 +2,13 @@
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { memberFiles } from '#commands/dev-files.ts'
+import { auditKeyFile } from '#crypto/audit-keys.ts'
 
 const hashOf = (...parts: Uint8Array[]): Buffer => createHash('sha256').update(Buffer.concat(parts)).digest()
 
 /** The key of a member's log, as `certs dev` made it. */
 export function readAuditKey(folder: string, id: string): KeyObject {
-  return createPrivateKey(readFileSync(memberFiles(folder, id).audit))
+  return createPrivateKey(readFileSync(auditKeyFile(memberFiles(folder, id).audit, new Date().getUTCFullYear())))
 }
 
 function rawKey(key: KeyObject): Buffer {

@@ -1,7 +1,7 @@
 // `crossline audit fsck`: the checks of `audit verify` over the node's own database, all of it. It reads only; the node may run meanwhile.
 import { readFile } from 'node:fs/promises'
 import { type Config, type Environment, readConfig } from '#config.ts'
-import { readAuditKey } from '#crypto/keys.ts'
+import { readAuditKeys, signerOf } from '#crypto/audit-keys.ts'
 import { reportVerification } from '#domain/report-verification.ts'
 import { exitCodes } from '#domain/verdict.ts'
 import { CrosslineError } from '#errors.ts'
@@ -50,7 +50,7 @@ async function refusePending(env: Environment): Promise<void> {
 }
 
 async function withLog<T>(env: Environment, config: Config, work: (ctx: CheckContext) => Promise<T>): Promise<T> {
-  const auditKey = await readAuditKey(config.auditKey)
+  const auditKeys = await readAuditKeys(config.auditKey)
   const { db, keys, close } = await openServiceDatabase(env)
   try {
     const log = createLogger({ level: 'silent' })
@@ -62,7 +62,7 @@ async function withLog<T>(env: Environment, config: Config, work: (ctx: CheckCon
       keys,
       directory: keeper.current,
       auditPolicy,
-      auditKey: () => ({ ...auditKey, key: auditKey.privateKey }),
+      auditKey: (year) => signerOf(auditKeys, year),
     })
   } finally {
     await close()

@@ -1,7 +1,7 @@
 // `crossline audit resume`: looks at the whole sealed log again and, if all of it holds, ends a halt. The node need not be stopped.
 import { join, resolve } from 'node:path'
 import type { Environment } from '#config.ts'
-import { readAuditKey } from '#crypto/keys.ts'
+import { readAuditKeys, signerOf } from '#crypto/audit-keys.ts'
 import { CrosslineError } from '#errors.ts'
 import { resumeSealing } from '#steps/resume-sealing.ts'
 import { withRegistry } from './client-registry.ts'
@@ -15,10 +15,10 @@ export async function resumeAudit(env: Environment, { reason }: { reason: string
     throw new CrosslineError('invalid_config', {
       detail: '--reason must say in 1 to 500 characters what was wrong and what was done.',
     })
-  const auditKey = await readAuditKey(path)
+  const auditKeys = await readAuditKeys(path)
   const auditFolder = join(resolve(env.DATA_DIR?.trim() || 'data'), 'audit')
   const resumed = await withRegistry(env, (ctx) =>
-    resumeSealing({ ...ctx, auditFolder, auditKey: () => ({ ...auditKey, key: auditKey.privateKey }) }, reason.trim()),
+    resumeSealing({ ...ctx, auditFolder, auditKey: (year) => signerOf(auditKeys, year) }, reason.trim()),
   )
   if (!resumed) return 'the sealing of the log is not halted'
   return `looked at ${resumed.entries} sealed entries, all hold; sealing goes on (it had halted: ${resumed.why})`

@@ -4,6 +4,7 @@ import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } fr
 import { readFile, rm } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { basename, join } from 'node:path'
+import { auditKeyFile } from '#crypto/audit-keys.ts'
 import {
   type Authority,
   bundleForBrowser,
@@ -108,7 +109,7 @@ async function ensureMember(folder: string, { id, hosts }: DevelopmentMember, wo
   const files = memberFiles(folder, id)
   const dnsNames = hosts.filter((host) => isIP(host) === 0)
   const ipAddresses = hosts.filter((host) => isIP(host) !== 0)
-  await Promise.all([ensureSigningKey(files.sign), ensureSigningKey(files.encrypt), ensureAuditKey(files.audit)])
+  await Promise.all([ensureSigningKey(files.sign), ensureSigningKey(files.encrypt), ensureAuditKeys(files.audit, workshop.now)])
   const issued = await Promise.all([
     ensureIdentity(files.node, { kind: 'node', member: id, dnsNames, ipAddresses, days: leafDays }, workshop),
     ...clientRoles.map((role) =>
@@ -180,8 +181,11 @@ async function ensureSigningKey(path: string): Promise<string[]> {
   return []
 }
 
-async function ensureAuditKey(path: string): Promise<void> {
-  if (!(await isThere(path))) await createSecretFile(path, await generateAuditKey())
+/** This year's and the next one's: a network that is made in December still runs in January. */
+async function ensureAuditKeys(path: string, now: Date): Promise<void> {
+  const year = now.getUTCFullYear()
+  for (const file of [auditKeyFile(path, year), auditKeyFile(path, year + 1)])
+    if (!(await isThere(file))) await createSecretFile(file, await generateAuditKey())
 }
 
 async function isThere(path: string): Promise<boolean> {

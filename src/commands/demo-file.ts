@@ -1,5 +1,6 @@
 // demo.json: where everything of the running demo is, for a program that wants to take part. It names files and holds no secret itself.
 import { isAbsolute, join, relative } from 'node:path'
+import { auditKeyFile } from '#crypto/audit-keys.ts'
 import { developmentMembers } from './certs-dev.ts'
 import type { NodeFiles } from './demo-processes.ts'
 import { authorityFiles, memberFiles, networkFiles } from './dev-files.ts'
@@ -39,7 +40,7 @@ function describeFiles({ certs, homes }: DemoPlaces, id: string) {
     ca: authorityFiles(certs).certificate,
     clients: files.clients,
     node: files.node,
-    keys: { sign: files.sign, encrypt: files.encrypt, audit: files.audit },
+    keys: { sign: files.sign, encrypt: files.encrypt, audit: auditKeyFile(files.audit, new Date().getUTCFullYear()) },
     root: network.root,
     directory: network.directory,
     ...(home ? { settings: home.env, log: home.log } : {}),

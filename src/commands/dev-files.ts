@@ -25,7 +25,7 @@ export interface MemberFiles {
   sign: string
   /** P-256: secrets are sealed to it. */
   encrypt: string
-  /** Ed25519: checkpoints of the audit log. */
+  /** Ed25519: checkpoints of the audit log, one for each year: `{year}` stands in the name (`auditKeyFile`). */
   audit: string
   clients: Record<ClientRole, BrowserFiles>
 }
@@ -41,7 +41,7 @@ export function memberFiles(folder: string, id: string): MemberFiles {
     node: { certificate: join(home, 'node.pem'), key: join(home, 'node.key') },
     sign: join(home, 'sign.key'),
     encrypt: join(home, 'encrypt.key'),
-    audit: join(home, 'audit.key'),
+    audit: join(home, 'audit-{year}.key'),
     clients: { hotline: client('hotline'), liaison: client('liaison'), operator: client('operator') },
   }
 }

@@ -95,13 +95,14 @@ export function examineMembership(
       ),
     )
   }
-  const auditKey = member.keys.find(({ use, kid }) => use === 'audit' && kid === identity.auditKey.kid)
-  if (auditKey?.state !== 'current') {
+  const { kid } = identity.auditKeys.forYear(now.getUTCFullYear())
+  const auditKey = member.keys.find((each) => each.use === 'audit' && each.kid === kid)
+  if (auditKey?.state !== 'current' && auditKey?.state !== 'next') {
     findings.push(
       failed(
         'membership',
         `AUDIT_KEY is ${auditKey ? `listed as ${auditKey.state}` : 'not in the directory'}: nobody can verify the audit log that it signs.`,
-        'Set AUDIT_KEY to the key that the directory lists as current.',
+        'Set AUDIT_KEY to the key that the directory lists for this year.',
       ),
     )
   }

@@ -6,6 +6,7 @@ import { type Config, type Environment, readConfig } from '#config.ts'
 import { directoryAge } from '#domain/directory-rules.ts'
 import type { HeldDirectory } from '#domain/held-directory.ts'
 import { type Identity, openIdentity } from '#node-identity.ts'
+import { examineAuditKeys } from './doctor-audit-keys.ts'
 import { examineDatabase, examineQueues, examineSecurityEvents } from './doctor-database.ts'
 import { examineDirectory } from './doctor-directory.ts'
 import { collect, days, type Finding, ok, warning } from './doctor-findings.ts'
@@ -28,6 +29,7 @@ const remedies = {
   certificates: 'Set TLS_CERT, TLS_KEY, TLS_CA, SIGN_KEY and AUDIT_KEY to readable files.',
   directory: 'Get root.json and directory.json from the network office, and set ROOT_FILE and DIRECTORY_FILE.',
   geolocation: 'Set GEO_COUNTRY_DB and GEO_ASN_DB to sound MMDB files.',
+  'audit keys': 'Set AUDIT_KEY to readable files.',
   peers: 'Look at the network of this machine.',
   outbox: 'Look at the database.',
   sealing: 'Look at the database.',
@@ -68,6 +70,8 @@ async function examineAll(config: Config, env: Environment, now: () => Date): Pr
     })
     await look('geolocation', () => examineGeo(config, now()))
     const network = identity && directory && { identity, directory, now }
+    if (network)
+      await look('audit keys', async () => examineAuditKeys(config.member, network.identity, { ...network, now: now() }))
     if (network) await look('peers', () => examineNetwork(config, network))
     if (db) await look('outbox', () => examineQueues(db, now()))
     if (db) await look('sealing', () => examineSealing(db))

@@ -2,6 +2,7 @@
 // and a description of the members; each call is the next version, signed by two of the three officers.
 import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { findAuditKeyFiles } from '#crypto/audit-keys.ts'
 import { fingerprintOf, validityOf } from '#crypto/certificates.ts'
 import { digest } from '#crypto/digests.ts'
 import { verifyDirectory, verifyFirstRoot } from '#crypto/directory-documents.ts'
@@ -102,7 +103,7 @@ export async function authorDevNetwork(request: DevNetworkRequest): Promise<DevN
 }
 
 /** One member as the directory lists it, with the certificate and keys that `certs dev` made unless others are given. */
-export async function describeMember(folder: string, member: DescribedMember): Promise<Member> {
+export async function describeMember(folder: string, member: DescribedMember, now = new Date()): Promise<Member> {
   return {
     id: member.id,
     name: member.name,
@@ -112,7 +113,7 @@ export async function describeMember(folder: string, member: DescribedMember): P
     orphanMandate: member.orphanMandate ?? false,
     endpoints: member.url === undefined ? [] : [{ use: 'federation', url: member.url }],
     certificates: [...(member.certificates ?? [await describeCertificate(memberFiles(folder, member.id).node.certificate)])],
-    keys: [...(member.keys ?? (await describeKeys(folder, member.id)))],
+    keys: [...(member.keys ?? (await describeKeys(folder, member.id, now)))],
     versions: [1],
     reportingUrl: null,
     contact: null,
@@ -130,18 +131,31 @@ export async function describeCertificate(
   return { fingerprint: fingerprintOf(certificate), notBefore: notBefore.toISOString(), notAfter: notAfter.toISOString(), state }
 }
 
-async function describeKeys(folder: string, id: string): Promise<MemberKey[]> {
+async function describeKeys(folder: string, id: string, now: Date): Promise<MemberKey[]> {
   const files = memberFiles(folder, id)
   const [sign, encrypt, audit] = await Promise.all([
     readSigningKey(files.sign),
     readSigningKey(files.encrypt),
-    readAuditKey(files.audit),
+    describeAuditKeys(files.audit, now.getUTCFullYear()),
   ])
   return [
     { jwk: sign.publicJwk, kid: sign.kid, use: 'sign', state: 'current' },
     { jwk: encrypt.publicJwk, kid: encrypt.kid, use: 'encrypt', state: 'current' },
-    { jwk: audit.publicJwk, kid: audit.kid, use: 'audit', state: 'current' },
+    ...audit,
   ]
+}
+
+// Last year's stays in use: its log closes an hour into the new year, and a witness may have been away then.
+async function describeAuditKeys(path: string, thisYear: number): Promise<MemberKey[]> {
+  const files = await findAuditKeyFiles(path)
+  return Promise.all(
+    files.map(async ({ year = thisYear, path: file }): Promise<MemberKey> => {
+      const { publicJwk, kid } = await readAuditKey(file)
+      const listed = { jwk: publicJwk, kid, use: 'audit', year } as const
+      if (year < thisYear - 1) return { ...listed, state: 'retired', retiredAt: new Date(Date.UTC(year + 2, 0)).toISOString() }
+      return { ...listed, state: year > thisYear ? 'next' : 'current' }
+    }),
+  )
 }
 
 async function describeDirectory(
@@ -155,7 +169,7 @@ async function describeDirectory(
     issuedAt: now.toISOString(),
     expires: new Date(now.getTime() + 30 * dayMs).toISOString(),
     refreshSeconds,
-    members: await Promise.all(members.map((member) => describeMember(folder, member))),
+    members: await Promise.all(members.map((member) => describeMember(folder, member, now))),
     routes: routes.map((route) => ({
       also: [],
       policy: 'primary',

@@ -25,6 +25,41 @@ export function parseOrigin(origin: string): { member: string; year: number } | 
   return member === undefined ? undefined : { member, year: Number(year) }
 }
 
+/** An audit key as the directory lists it; revoked ones are none. */
+export interface ListedKey {
+  publicKey: Buffer
+  /** Year of the log that it is for; undefined: not stated. */
+  year: number | undefined
+  /** Current or next: may sign now. */
+  isUsable: boolean
+}
+
+/**
+ * Which keys of a member may stand under its log of a year, and under what it cosigned of others' logs of that year: those that name it,
+ * retired ones too, for what they signed stays; and usable ones of an earlier year or of none, so that a node without its new key works on.
+ * Where no usable one names the year, every usable one.
+ */
+export function keysOfYear(keys: readonly ListedKey[], year: number): Buffer[] {
+  const hasOwn = keys.some((key) => key.isUsable && key.year === year)
+  return keys
+    .filter((key) => key.year === year || (key.isUsable && (!hasOwn || key.year === undefined || key.year < year)))
+    .map(({ publicKey }) => publicKey)
+}
+
+/** The same for several years of one log in one policy, which may name a key once: the year that it names has it, else the newest. */
+export function keysOfYears(keys: readonly ListedKey[], years: readonly number[]): { year: number; publicKey: Buffer }[] {
+  const isFree = (key: ListedKey, year: number) => key.year === undefined || key.year === year || !years.includes(key.year)
+  const found = years
+    .toSorted((one, other) => other - one)
+    .flatMap((year) =>
+      keysOfYear(
+        keys.filter((key) => isFree(key, year)),
+        year,
+      ).map((publicKey) => ({ year, publicKey })),
+    )
+  return found.filter(({ publicKey }, n) => found.findIndex((other) => other.publicKey.equals(publicKey)) === n)
+}
+
 /** The keys under which a member cosigns. */
 export function witnessKeys({ id, keys }: WitnessMember): VerifierKey[] {
   return keys.map((key) => makeVerifierKey(witnessName(id), 4, key))

@@ -89,7 +89,18 @@ export const MemberKey = Type.Union(
       closed,
     ),
     Type.Object(
-      { jwk: EdPublicKey, use: Type.Literal('audit', { description: 'Checkpoints of the audit log.' }), ...keyFacts },
+      {
+        jwk: EdPublicKey,
+        use: Type.Literal('audit', { description: 'Checkpoints of the audit log.' }),
+        year: Type.Optional(
+          Type.Integer({
+            minimum: 2000,
+            maximum: 2099,
+            description: 'Year of the log that the key signs: each has its own. Absent: not stated, any.',
+          }),
+        ),
+        ...keyFacts,
+      },
       closed,
     ),
   ],

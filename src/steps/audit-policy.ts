@@ -1,6 +1,16 @@
 // Which keys may speak for a log or as a witness, and how many witnesses are enough: the operator's policy file, else what follows
 // from the directory.
-import { describePolicy, memberOfWitness, originOf, parseOrigin, type WitnessMember } from '#domain/network-policy.ts'
+import type { KeyObject } from 'node:crypto'
+import {
+  describePolicy,
+  keysOfYear,
+  keysOfYears,
+  type ListedKey,
+  memberOfWitness,
+  originOf,
+  parseOrigin,
+  type WitnessMember,
+} from '#domain/network-policy.ts'
 import { makeVerifierKey, parseNote, type VerifierKey } from '#domain/signed-note.ts'
 import { meetsQuorum, type Policy, parsePolicy } from '#domain/tlog-policy.ts'
 import type { StepContext } from './context.ts'
@@ -10,43 +20,84 @@ export type PolicyContext = Pick<StepContext, 'self' | 'directory' | 'auditPolic
 
 const rawKey = ({ jwk }: { jwk: { x: string } }): Buffer => Buffer.from(jwk.x, 'base64url')
 
-/** Keys under which a member's log may be signed now; none for an origin of another form. */
-export function logKeys(ctx: Pick<StepContext, 'directory'>, origin: string): VerifierKey[] {
-  const member = parseOrigin(origin)?.member
-  if (member === undefined) return []
-  return ctx
-    .directory()
-    .auditKeys(member)
-    .map((key) => makeVerifierKey(origin, 1, rawKey(key)))
+/** All audit keys of a member that were not revoked. */
+function listedKeys(ctx: Pick<StepContext, 'directory'>, member: string): ListedKey[] {
+  return (ctx.directory().findMember(member)?.keys ?? []).flatMap((key) =>
+    key.use === 'audit' && key.state !== 'revoked'
+      ? [{ publicKey: rawKey(key), year: key.year, isUsable: key.state === 'current' || key.state === 'next' }]
+      : [],
+  )
 }
 
-/** The same of our own log, with keys that are retired: a peer may hold what we signed under one. */
+/** Keys under which a member's log may be signed now; none for an origin of another form. */
+export function logKeys(ctx: Pick<StepContext, 'directory'>, origin: string): VerifierKey[] {
+  return keysOfLog(ctx, origin, ({ isUsable }) => isUsable)
+}
+
+/** The same for what was signed before: also under the key of that year when it is retired. */
+export function pastLogKeys(ctx: Pick<StepContext, 'directory'>, origin: string): VerifierKey[] {
+  return keysOfLog(ctx, origin, () => true)
+}
+
+function keysOfLog(ctx: Pick<StepContext, 'directory'>, origin: string, counts: (key: ListedKey) => boolean): VerifierKey[] {
+  const log = parseOrigin(origin)
+  if (!log) return []
+  return keysOfYear(listedKeys(ctx, log.member).filter(counts), log.year).map((key) => makeVerifierKey(origin, 1, key))
+}
+
+/** Every key of our own, of whatever year, that is not revoked: a peer or a table may hold what we signed under one. */
 export function ownLogKeys(ctx: Pick<StepContext, 'self' | 'directory' | 'auditKey'>, origin: string): VerifierKey[] {
-  const listed = ctx.directory().findMember(ctx.self)?.keys ?? []
-  const usable = listed.filter(({ use, state }) => use === 'audit' && state !== 'revoked').map(rawKey)
-  return [rawKey({ jwk: ctx.auditKey().publicJwk }), ...usable]
+  const { publicJwk } = ctx.auditKey(parseOrigin(origin)?.year ?? 0)
+  return [rawKey({ jwk: publicJwk }), ...listedKeys(ctx, ctx.self).map(({ publicKey }) => publicKey)]
     .map((key) => makeVerifierKey(origin, 1, key))
     .filter((key, n, all) => all.findIndex(({ text }) => text === key.text) === n)
 }
 
-/** A member as a witness, with the keys under which it may cosign now. */
-function witnessOf(ctx: Pick<StepContext, 'directory'>, id: string): WitnessMember {
-  return { id, keys: ctx.directory().auditKeys(id).map(rawKey) }
+/** What we cosign a log with: our key of the same year, as long as the directory lists it as usable, else today's. */
+export function cosigningKey(ctx: Pick<StepContext, 'self' | 'directory' | 'auditKey' | 'now'>, origin: string): KeyObject {
+  const today = ctx.now().getUTCFullYear()
+  const own = ctx.auditKey(parseOrigin(origin)?.year ?? today)
+  const isListed = ctx
+    .directory()
+    .auditKeys(ctx.self)
+    .some(({ kid }) => kid === own.kid)
+  return isListed ? own.key : ctx.auditKey(today).key
 }
 
-/** Every other member that a checkpoint is sent to, by id: active, with an endpoint and an audit key. */
+/** Every other member that a checkpoint is sent to, by id, with the keys under which it may cosign now: active, with an endpoint. */
 export function findWitnesses(ctx: Pick<StepContext, 'self' | 'directory'>): WitnessMember[] {
+  return witnessesWith(ctx, (id) => ctx.directory().auditKeys(id).map(rawKey))
+}
+
+/** The same with the keys that count under our logs of these years, whenever it was that they cosigned. */
+export function witnessesOf(ctx: Pick<StepContext, 'self' | 'directory'>, years: readonly number[]): WitnessMember[] {
+  return witnessesWith(ctx, (id) => {
+    const keys = years.flatMap((year) => keysOfYear(listedKeys(ctx, id), year))
+    return keys.filter((key, n) => keys.findIndex((other) => other.equals(key)) === n)
+  })
+}
+
+function witnessesWith(ctx: Pick<StepContext, 'self' | 'directory'>, keysOf: (id: string) => Buffer[]): WitnessMember[] {
   return ctx
     .directory()
     .peersOf(ctx.self)
-    .map(({ id }) => witnessOf(ctx, id))
+    .map(({ id }) => ({ id, keys: keysOf(id) }))
     .filter(({ keys }) => keys.length > 0)
     .sort((a, b) => (a.id < b.id ? -1 : 1))
 }
 
-/** The policy for our log of one year, as text for a verifier and as read. Throws `bad_policy` for a file that is none. */
+/** The policy for our logs of these years, as text for a verifier: the operator's, else what follows from the directory. */
+export function policyOf(ctx: PolicyContext, years: readonly number[]): string {
+  if (ctx.auditPolicy !== undefined) return ctx.auditPolicy
+  const logs = keysOfYears(listedKeys(ctx, ctx.self), years).map(({ year, publicKey }) =>
+    makeVerifierKey(originOf(ctx.self, year), 1, publicKey),
+  )
+  return describePolicy({ logs, witnesses: witnessesOf(ctx, years) })
+}
+
+/** The same for one year, as text and as read. Throws `bad_policy` for a file that is none. */
 export function findAuditPolicy(ctx: PolicyContext, year: number): { text: string; policy: Policy } {
-  const text = ctx.auditPolicy ?? describePolicy({ logs: logKeys(ctx, originOf(ctx.self, year)), witnesses: findWitnesses(ctx) })
+  const text = policyOf(ctx, [year])
   return { text, policy: parsePolicy(text) }
 }
 

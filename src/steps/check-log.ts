@@ -14,7 +14,7 @@ import {
   type StoredShard,
 } from '#storage/fsck-store.ts'
 import { findCheckpointAt, findLatestCheckpoint } from '#storage/tree-store.ts'
-import { logKeys, ownLogKeys, type PolicyContext } from './audit-policy.ts'
+import { ownLogKeys, type PolicyContext, pastLogKeys } from './audit-policy.ts'
 import type { CheckedNote } from './check-note.ts'
 import { checkOpening, checkStrays, readStored } from './check-stored-entry.ts'
 import { checkIndexes, checkPeers, walkCheckpoints } from './check-stored-notes.ts'
@@ -70,7 +70,7 @@ export async function checkLog(ctx: CheckContext, onProgress: (done: number, tot
   await checkStrays(ctx.db, run.faults, pageLeaves)
   checkHeads(run)
   const origins = new Set(shards.map(({ origin }) => origin))
-  const peers = await checkPeers(ctx.db, { faults: run.faults, origins, keysOf: (origin) => logKeys(ctx, origin) })
+  const peers = await checkPeers(ctx.db, { faults: run.faults, origins, keysOf: (origin) => pastLogKeys(ctx, origin) })
   return { ...conclude(run), ...found, recent, ...peers }
 }
 

@@ -31,8 +31,11 @@ export interface StepContext {
   keys: DerivedKeys
   /** The key that signs proofs, receipts and errors now; reloaded with its file. */
   signingKey(): SigningKey
-  /** The key of our log: signs its checkpoints, and cosigns those of others; reloaded with its file. */
-  auditKey(): { key: KeyObject } & Pick<AuditKey, 'kid' | 'publicJwk'>
+  /**
+   * The key of our log of a year: signs its checkpoints, and cosigns those of others' logs of that year; reloaded with its file.
+   * Its own `year` is another when that year has none, and undefined when one key is for all.
+   */
+  auditKey(year: number): { key: KeyObject; year?: number | undefined } & Pick<AuditKey, 'kid' | 'publicJwk'>
   /** The last checkpoint of our own log that this process knows to be committed; null before the first. */
   checkpoint(): OwnCheckpoint | null
   /** The operator's witness policy (C2SP tlog-policy); undefined: the majority of the other active members. */

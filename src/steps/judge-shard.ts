@@ -1,11 +1,11 @@
 // How far the witnesses vouch for a shard as it is stored: the policy that counts, the newest checkpoint that has a quorum under it.
-import { describePolicy } from '#domain/network-policy.ts'
+import { describePolicy, parseOrigin } from '#domain/network-policy.ts'
 import { describeQuorum, type Policy, parsePolicy } from '#domain/tlog-policy.ts'
 import type { Faults } from '#domain/verdict.ts'
 import type { StoredShard } from '#storage/fsck-store.ts'
 import { findCheckpointAt } from '#storage/tree-store.ts'
 import { findCosignatures, findCosignedSizes } from '#storage/witness-store.ts'
-import { findWitnesses, ownLogKeys, type PolicyContext } from './audit-policy.ts'
+import { ownLogKeys, type PolicyContext, witnessesOf } from './audit-policy.ts'
 import { type CheckedNote, checkNote } from './check-note.ts'
 import type { StepContext } from './context.ts'
 import { notAfter, type OpenYear } from './open-years.ts'
@@ -18,7 +18,9 @@ const maxLooked = 50
 
 /** The operator's policy, else every audit key of ours and the witnesses that the directory names. */
 export function policyFor(ctx: JudgeContext, origin: string): Policy {
-  return parsePolicy(ctx.auditPolicy ?? describePolicy({ logs: ownLogKeys(ctx, origin), witnesses: findWitnesses(ctx) }))
+  if (ctx.auditPolicy !== undefined) return parsePolicy(ctx.auditPolicy)
+  const witnesses = witnessesOf(ctx, [parseOrigin(origin)?.year ?? 0])
+  return parsePolicy(describePolicy({ logs: ownLogKeys(ctx, origin), witnesses }))
 }
 
 export interface Judging {

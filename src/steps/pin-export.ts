@@ -1,5 +1,4 @@
 // What an export stands on: one checkpoint, those of the years before, the policy that they verify under, and the index of items.
-import { describePolicy, originOf } from '#domain/network-policy.ts'
 import { describeQuorum } from '#domain/tlog-policy.ts'
 import { CrosslineError } from '#errors.ts'
 import { findYears } from '#storage/export-store.ts'
@@ -7,7 +6,7 @@ import { findSealedIndex, type SealedIndex } from '#storage/index-store.ts'
 import type { AuditFilter, AuditScope, LeafPlace } from '#storage/liaison-store.ts'
 import { findCheckpointAt, findLatestCheckpoint, type StoredCheckpoint } from '#storage/tree-store.ts'
 import { findCosignatures, findCosignedSizes } from '#storage/witness-store.ts'
-import { countWitnesses, findAuditPolicy, findWitnesses, logKeys, type PolicyContext } from './audit-policy.ts'
+import { countWitnesses, findAuditPolicy, type PolicyContext } from './audit-policy.ts'
 import type { StepContext } from './context.ts'
 import { withCosignatures } from './witness-checkpoint.ts'
 
@@ -97,12 +96,4 @@ async function withLines(ctx: PinContext, { year, size, note }: StoredCheckpoint
 
 async function findLines(ctx: PinContext, { year, size }: { year: number; size: number }): Promise<string[]> {
   return (await findCosignatures(ctx.db, year, size)).map(({ line }) => line)
-}
-
-/** The policy for the logs of these years. A key that served two years stands for the later one: a policy knows a key once. */
-export function policyOf(ctx: PolicyContext, years: readonly number[]): string {
-  if (ctx.auditPolicy !== undefined) return ctx.auditPolicy
-  const keys = years.toReversed().flatMap((year) => logKeys(ctx, originOf(ctx.self, year)))
-  const logs = keys.filter((key, n) => keys.findIndex(({ publicKey }) => publicKey.equals(key.publicKey)) === n)
-  return describePolicy({ logs, witnesses: findWitnesses(ctx) })
 }

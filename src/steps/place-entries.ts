@@ -165,7 +165,7 @@ export async function signGrown(
     shards.set(year, signed)
     if (hasGrown || last?.isOpen !== isOpen) await saveShard(trx, toRow(signed, signedAt))
     if (!hasGrown) continue
-    const note = signCheckpoint({ origin, size: edge.size, root }, ctx.auditKey().key)
+    const note = signCheckpoint({ origin, size: edge.size, root }, ctx.auditKey(year).key)
     await insertCheckpoint(trx, { year, size: edge.size, root, note, signed_at: at })
     grown.push(signed)
   }

@@ -37,7 +37,7 @@ function readNote({ self, auditKey }: PublishContext, { year, note }: { year: nu
     const checkpoint = parseCheckpoint(parsed.text)
     const origin = originOf(self, year)
     // A key that was changed since has no line here; a line of the key in use must be good.
-    verifySignature(parsed, verifierKeyOf(origin, 1, auditKey().key))
+    verifySignature(parsed, verifierKeyOf(origin, 1, auditKey(year).key))
     if (checkpoint.origin === origin) return { ...checkpoint, note }
   } catch (error) {
     if (!(error instanceof CrosslineError)) throw error

@@ -13,7 +13,7 @@ import { findWrappedKeys, insertSubjectKeys, type Trx } from '#storage/report-st
 import { findLatestCheckpoint } from '#storage/tree-store.ts'
 import { type Evidence, findCosignatures, lockPeerLog, recordEvidence, recordPeerLog } from '#storage/witness-store.ts'
 import { appendAudit } from './append-audit.ts'
-import { logKeys } from './audit-policy.ts'
+import { cosigningKey, logKeys } from './audit-policy.ts'
 import type { AdmittedCall, StepContext } from './context.ts'
 import { noteSecurityEvent } from './note-security-event.ts'
 import { makeSubjectKey, openSubjectKey, type SubjectKey, stableSubject } from './subject-keys.ts'
@@ -104,7 +104,7 @@ async function weigh(
     await recordEntry(ctx, trx, { call, checkpoint })
   }
   const isCosigned = verdict === 'grown' || verdict === 'repeat'
-  const { key } = ctx.auditKey()
+  const key = cosigningKey(ctx, origin)
   const kind = contradictionOf(verdict, held.size, size)
   return {
     verdict,

@@ -4,6 +4,7 @@ import type { StepContext, Wake } from '#steps/context.ts'
 import { deliverBatch, findDestinations, keepLease, letGo } from '#steps/deliver-batch.ts'
 import type { DirectoryKeeper } from '#steps/directory-keeper.ts'
 import { eraseExpired, forgetErased } from '#steps/erase-expired.ts'
+import { watchAuditKeys } from '#steps/look-at-audit-keys.ts'
 import { type DirectoryFiles, mirrorDirectory, watchDirectoryFiles } from '#steps/refresh-directory.ts'
 import { createSealer } from '#steps/seal-audit.ts'
 import { tidyUp } from '#steps/tidy-up.ts'
@@ -48,6 +49,7 @@ export function startWorkers(ctx: StepContext, { keeper, files, ...times }: Work
   const sealer = createSealer(ctx, { isWaiting: witnessing.isWaiting })
   const sealing = startLoop({ name: 'seal', intervalMs: 100, log: ctx.log, work: () => sealer.seal() })
   const tidying = startLoop({ name: 'tidy', intervalMs: 60_000, log: ctx.log, work: async () => tidyUp(ctx) })
+  const keys = startWatchingKeys(ctx)
   const erasing = startErasing(ctx)
   const exporting = startExporting(ctx)
   const wakened = { trace: tracing, deliver: delivering, export: exporting }
@@ -58,10 +60,24 @@ export function startWorkers(ctx: StepContext, { keeper, files, ...times }: Work
       following.wake()
     },
     stop: async () => {
-      const loops = [tracing, delivering, following, sealing, tidying, erasing, witnessing, exporting]
+      const loops = [tracing, delivering, following, sealing, tidying, keys, erasing, witnessing, exporting]
       await Promise.all(loops.map((loop) => loop.stop()))
     },
   }
+}
+
+/** At once, then every minute: by itself, so that a database that is down keeps nobody from hearing of it. */
+function startWatchingKeys(ctx: StepContext): Loop {
+  const look = watchAuditKeys(ctx)
+  return startLoop({
+    name: 'audit-keys',
+    intervalMs: 60_000,
+    log: ctx.log,
+    work: async () => {
+      look()
+      return false
+    },
+  })
 }
 
 /** Retention, and forgetting in memory what any process erased. */

@@ -9,6 +9,7 @@ import { verifyCheckpoint } from '@sigstore/verify/dist/tlog/checkpoint.js'
 import { verifyMerkleInclusion } from '@sigstore/verify/dist/tlog/merkle.js'
 import t from 'tap'
 import { memberFiles } from '#commands/dev-files.ts'
+import { auditKeyFile } from '#crypto/audit-keys.ts'
 import { verifierKeyOf } from '#crypto/checkpoint-note.ts'
 import { parseCheckpoint } from '#domain/checkpoint.ts'
 import { parseNote, type VerifierKey } from '#domain/signed-note.ts'
@@ -117,7 +118,7 @@ async function getJson(path: string) {
 
 function keyOf({ folder: home }: Network, id: string): VerifierKey {
   const year = new Date().getUTCFullYear()
-  return verifierKeyOf(`${id}/audit/${year}`, 1, createPublicKey(readFileSync(memberFiles(home, id).audit)))
+  return verifierKeyOf(`${id}/audit/${year}`, 1, createPublicKey(readFileSync(auditKeyFile(memberFiles(home, id).audit, year))))
 }
 
 async function fetchEntries(): Promise<Pick<View, 'index' | 'entry'>[]> {
@@ -246,7 +247,9 @@ t.test('@sigstore/verify reads the log and agrees', async (t) => {
   const trusted = {
     logID: key.keyId,
     baseURL: key.name,
-    publicKey: createPublicKey(readFileSync(memberFiles(network.folder, 'hotline-gb').audit)),
+    publicKey: createPublicKey(
+      readFileSync(auditKeyFile(memberFiles(network.folder, 'hotline-gb').audit, new Date().getUTCFullYear())),
+    ),
     validFor: { start: new Date(0), end: new Date(8.64e15) },
   }
   type Entry = Parameters<typeof verifyMerkleInclusion>[0]

@@ -4,6 +4,7 @@ import { createPublicKey, hash, type KeyObject, verify } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { memberFiles } from '#commands/dev-files.ts'
+import { auditKeyFile } from '#crypto/audit-keys.ts'
 import { createNetwork, eventually, type Network, type RunningMember } from '../network.ts'
 import { admin, custodyOf, submitAll, untilSealed, zone } from './asking.ts'
 
@@ -87,7 +88,7 @@ function readCheckpoint(note: string): Read {
 
 /** The public half of a member's key, from its file, as the raw 32 bytes too. */
 function auditKeyOf(network: Network, id: string): { key: KeyObject; raw: Buffer } {
-  const key = createPublicKey(readFileSync(memberFiles(network.folder, id).audit))
+  const key = createPublicKey(readFileSync(auditKeyFile(memberFiles(network.folder, id).audit, year)))
   return { key, raw: Buffer.from(key.export({ format: 'jwk' }).x ?? '', 'base64url') }
 }
 

@@ -10,6 +10,7 @@ import t from 'tap'
 import { makeDevelopmentCertificates } from '#commands/certs-dev.ts'
 import { authorityFiles, clientRoles, memberFiles, networkFiles, officerFiles } from '#commands/dev-files.ts'
 import { authorDevNetwork, describeCertificate, describeDemoNetwork, describeMember } from '#commands/office-dev-network.ts'
+import { auditKeyFile } from '#crypto/audit-keys.ts'
 import { fingerprintOf, memberOfCertificate } from '#crypto/certificates.ts'
 import { verifyDirectory, verifyFirstRoot, verifyNextRoot } from '#crypto/directory-documents.ts'
 import { readAuditKey, readSigningKey } from '#crypto/keys.ts'
@@ -38,7 +39,7 @@ t.test('makes every file that the README names, keys for their owner alone', asy
   const files = memberFiles(folder, 'hotline-gb')
   t.equal((await readSigningKey(files.sign)).publicJwk.crv, 'P-256')
   t.equal((await readSigningKey(files.encrypt)).publicJwk.crv, 'P-256')
-  t.equal((await readAuditKey(files.audit)).publicJwk.crv, 'Ed25519')
+  t.equal((await readAuditKey(auditKeyFile(files.audit, new Date().getUTCFullYear()))).publicJwk.crv, 'Ed25519')
   for (const role of clientRoles) t.ok((await readFile(files.clients[role].p12)).length > 0)
   t.ok(await readSigningKey(officerFiles(folder, 'officer-3').sign))
   for (const path of (await filesIn(folder)).keys()) {

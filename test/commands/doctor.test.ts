@@ -1,8 +1,11 @@
 // The doctor at a real network of two hotlines: well, and with one thing wrong at a time.
+import { copyFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import t from 'tap'
 import { memberFiles } from '#commands/dev-files.ts'
 import { examine } from '#commands/doctor.ts'
 import type { Finding } from '#commands/doctor-findings.ts'
+import { auditKeyFile } from '#crypto/audit-keys.ts'
 import { withClient } from '#storage/admin-client.ts'
 import { countSecurityEvent } from '#storage/peer-store.ts'
 import { serviceLoginOf } from '#storage/service-login.ts'
@@ -88,6 +91,26 @@ t.test('tells that the signing key is not the one of the directory', async (t) =
   t.equal(other.healthy, false)
   t.ok(find(other, 'membership: failed', 'SIGN_KEY is not in the directory'))
   t.ok(find(other, 'peers: failed', 'hotline-gb refuses this node (unknown_key)'))
+})
+
+t.test('tells in December that the next year’s audit log has no key of its own, or none that the directory lists', async (t) => {
+  const year = new Date().getUTCFullYear()
+  const aheadMs = Date.UTC(year, 11, 15) - Date.now()
+  const files = memberFiles(network.folder, 'hotline-se')
+  t.ok(find(await ask({}, aheadMs), 'audit keys: ok', `${year}, ${year + 1}`))
+  const thisYears = auditKeyFile(files.audit, year)
+  t.ok(
+    find(
+      await ask({ AUDIT_KEY: thisYears }, aheadMs),
+      'audit keys: warning',
+      `${year + 1} has no key of its own: it would be signed`,
+    ),
+  )
+  const path = join(t.testdir(), '{year}.key')
+  await copyFile(thisYears, auditKeyFile(path, year))
+  await copyFile(auditKeyFile(memberFiles(network.folder, 'hotline-gb').audit, year + 1), auditKeyFile(path, year + 1))
+  const unlisted = await ask({ AUDIT_KEY: path }, aheadMs)
+  t.ok(find(unlisted, 'audit keys: warning', `does not list the key of the audit log of ${year + 1}`))
 })
 
 t.test('tells that certificate, key and member do not fit together', async (t) => {

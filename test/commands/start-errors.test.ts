@@ -10,6 +10,7 @@ import { makeDevelopmentCertificates } from '#commands/certs-dev.ts'
 import { memberFiles, networkFiles } from '#commands/dev-files.ts'
 import { authorDevNetwork } from '#commands/office-dev-network.ts'
 import { readConfig } from '#config.ts'
+import { auditKeyFile } from '#crypto/audit-keys.ts'
 import { createLogger } from '#log.ts'
 import { startNode } from '#node.ts'
 import { withClient, withDatabase } from '#storage/admin-client.ts'
@@ -73,12 +74,23 @@ const aFolder = join(folder, 'a-folder')
 mkdirSync(aFolder)
 const secret = 'not-to-be-told-0123456789'
 const noise = fileOf(secret)
+const auditKey = auditKeyFile(gb.audit, new Date().getUTCFullYear())
 const wrong: [string, ...string[]][] = [
   ['TLS_CERT', absent, aFolder, noise, gb.node.key, memberFiles(folder, 'hotline-se').node.certificate],
   ['TLS_KEY', absent, aFolder, noise, gb.node.certificate, gb.sign, openToOthers(gb.node.key)],
   ['TLS_CA', absent, aFolder, noise, gb.node.key, gb.node.certificate, fileOf('')],
-  ['SIGN_KEY', absent, aFolder, noise, gb.node.key, gb.audit, openToOthers(gb.sign)],
-  ['AUDIT_KEY', absent, aFolder, noise, gb.node.key, gb.sign, openToOthers(gb.audit)],
+  ['SIGN_KEY', absent, aFolder, noise, gb.node.key, auditKey, openToOthers(gb.sign)],
+  [
+    'AUDIT_KEY',
+    absent,
+    aFolder,
+    noise,
+    gb.node.key,
+    gb.sign,
+    openToOthers(auditKey),
+    join(folder, 'no-{year}.key'),
+    join(absent, '{year}'),
+  ],
   ['MASTER_KEY', aFolder, noise, join(noise, 'below'), '/proc/x/master.key'],
   ['GEO_COUNTRY_DB', absent, aFolder, noise, env.GEO_ASN_DB ?? ''],
   ['GEO_ASN_DB', absent, aFolder, noise, env.GEO_COUNTRY_DB ?? ''],

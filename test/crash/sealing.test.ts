@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { memberFiles } from '#commands/dev-files.ts'
+import { auditKeyFile } from '#crypto/audit-keys.ts'
 import { tryExclusive } from '#storage/process-lock.ts'
 import { findLatestCheckpoint } from '#storage/tree-store.ts'
 import { checkSealed } from '../audit/own-log.ts'
@@ -42,7 +43,9 @@ async function checkRecovered(
 ): Promise<void> {
   const { database } = node.database
   await eventually('nothing waits', async () => (await database.selectFrom('audit_pending').select('id').execute()).length === 0)
-  const key = createPrivateKey(readFileSync(memberFiles(join(homeOf(node), '..', '..'), node.id).audit))
+  const key = createPrivateKey(
+    readFileSync(auditKeyFile(memberFiles(join(homeOf(node), '..', '..'), node.id).audit, new Date().getUTCFullYear())),
+  )
   const [shard] = await checkSealed(database, key)
   const latest = await findLatestCheckpoint(database)
   t.equal(latest?.size, shard?.size, 'all of it is signed')

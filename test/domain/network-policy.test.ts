@@ -1,7 +1,17 @@
 // The policy that follows from the directory: a text that any verifier reads, in which each member counts once.
 import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import t from 'tap'
-import { describePolicy, memberOfWitness, originOf, parseOrigin, witnessKeys, witnessName } from '#domain/network-policy.ts'
+import {
+  describePolicy,
+  keysOfYear,
+  keysOfYears,
+  type ListedKey,
+  memberOfWitness,
+  originOf,
+  parseOrigin,
+  witnessKeys,
+  witnessName,
+} from '#domain/network-policy.ts'
 import { makeVerifierKey } from '#domain/signed-note.ts'
 import { describeQuorum, meetsQuorum, parsePolicy } from '#domain/tlog-policy.ts'
 
@@ -72,4 +82,32 @@ t.test('origins and names lead back to their members', async (t) => {
     t.equal(parseOrigin(origin), undefined, origin)
   t.equal(memberOfWitness(witnessName('hotline-gb')), 'hotline-gb')
   t.equal(memberOfWitness('hotline-gb/witness/2'), undefined)
+})
+
+const listed = (year: number | undefined, isUsable = true): ListedKey => ({ publicKey: newKey(), year, isUsable })
+
+t.test('a year’s log is under the key that names the year, also when that is retired', async (t) => {
+  const [old, young] = [listed(2026), listed(2027)]
+  t.same(keysOfYear([old, young], 2026), [old.publicKey], 'the next key is not for this year')
+  t.same(keysOfYear([old, young], 2027), [old.publicKey, young.publicKey], 'a node without its new key goes on with the old')
+  const retired = { ...old, isUsable: false }
+  t.same(keysOfYear([retired, young], 2027), [young.publicKey])
+  t.same(keysOfYear([retired, young], 2026), [retired.publicKey, young.publicKey], 'a witness may have had only the new one')
+  const any = listed(undefined)
+  t.same(keysOfYear([any, { ...listed(undefined), isUsable: false }], 2030), [any.publicKey])
+})
+
+t.test('a policy over years names each key once', async (t) => {
+  const [old, young, any] = [listed(2026), listed(2027), listed(undefined)]
+  const yearsOf = (keys: readonly ListedKey[]) => keysOfYears(keys, [2026, 2027]).map(({ year, publicKey }) => [year, publicKey])
+  t.same(yearsOf([old, young]), [
+    [2027, young.publicKey],
+    [2026, old.publicKey],
+  ])
+  t.same(yearsOf([old]), [[2026, old.publicKey]], 'one that served two years stands for the one that it names')
+  t.same(yearsOf([any]), [[2027, any.publicKey]], 'or for the newest')
+  const logKeys = keysOfYears([old, young], [2026, 2027]).map((key) =>
+    makeVerifierKey(originOf('hotline-gb', key.year), 1, key.publicKey),
+  )
+  t.equal(parsePolicy(describePolicy({ logs: logKeys, witnesses: [] })).logs.length, 2)
 })
