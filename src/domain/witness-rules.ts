@@ -1,6 +1,8 @@
-// What a witness makes of a checkpoint, given the last that it cosigned of the same log: C2SP tlog-witness as one pure decision.
+// What a witness makes of a checkpoint, given the last that it cosigned of the same log: C2SP tlog-witness as pure decisions, and which
+// logs it follows how closely, so that no member can make it write without end.
 import { CrosslineError } from '#errors.ts'
 import { verifyConsistency } from './consistency.ts'
+import { parseOrigin } from './network-policy.ts'
 
 export interface TreeState {
   size: number
@@ -28,6 +30,21 @@ export function judgeSubmission(held: TreeState, { old, path, size, root }: Subm
   // Every tree follows the empty one: the verifier refuses to be asked, and a proof would prove nothing.
   if (old === 0 || old === size) return path.length > 0 ? 'broken_proof' : old === size ? 'repeat' : 'grown'
   return isConsistent(held, { path, size, root }) ? 'grown' : 'broken_proof'
+}
+
+/** What has grown becomes an entry of our own log: of each log at most one in this time. */
+const growthGapMs = 1000
+
+/** Whether a log that has grown is to come again later. One that we have not seen is never too soon, nor any before `checkedAt`: our clock was set. */
+export function isTooSoon({ size, checkedAt }: { size: number; checkedAt: Date }, now: Date): boolean {
+  const sinceMs = now.getTime() - checkedAt.getTime()
+  return size > 0 && sinceMs >= 0 && sinceMs < growthGapMs
+}
+
+/** Whether it is a log that a member has now: of the year by our clock, the one before or the one after. */
+export function isCurrentLog(origin: string, { member, now }: { member: string; now: Date }): boolean {
+  const parsed = parseOrigin(origin)
+  return parsed?.member === member && Math.abs(parsed.year - now.getUTCFullYear()) <= 1
 }
 
 function isConsistent(held: TreeState, { path, size, root }: Omit<Submission, 'old'>): boolean {

@@ -44,7 +44,9 @@ export function makeErrorAnswers({ steps, flood, log }: { steps: Steps; flood: R
     callingOf(request).code = fault.code
     if (problem.status >= 500) log.error({ err: error, trace: request.id, code: fault.code }, 'a request failed')
     if (isRefusal(problem.status, request)) countRefusal(fault, request)
-    if (isFederation(request) && fault.code !== 'rate_limited') {
+    // Under a flood of refusals nothing is signed; who was admitted, and is only to come again later, is told so.
+    const isFlood = fault.code === 'rate_limited' && callingOf(request).call === undefined
+    if (isFederation(request) && !isFlood) {
       const signed = await sign(fault, problem.status, request)
       if (signed !== undefined) reply.header('crossline-error', signed)
     }

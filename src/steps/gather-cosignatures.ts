@@ -52,6 +52,9 @@ export async function gatherFrom(ctx: StepContext, witness: WitnessMember): Prom
     if (ctx.sealing.halt) return false
     const outcome = await askUntilKnown(ctx, { witness, own, state, trace })
     if (outcome.kind === 'failed') putOff(ctx, { witness, state, trace, failure: outcome })
+    // Not a failure: told by the status, and by nothing else.
+    if (outcome.kind === 'later')
+      Object.assign(state, { lastError: outcome.code, retryAt: new Date(ctx.now().getTime() + outcome.waitMs) })
     if (outcome.kind !== 'done') return false
   }
   Object.assign(state, { failures: 0, retryAt: undefined, lastError: null })
@@ -76,6 +79,8 @@ interface Asking {
 type Outcome =
   | { kind: 'done' }
   | { kind: 'halted' }
+  /** The peer wants to be asked again in a moment, and nothing else is the matter. */
+  | { kind: 'later'; code: string; waitMs: number }
   /** `isBroken`: the peer broke its promise, which is more than not being there. */
   | { kind: 'failed'; code: string; isBroken: boolean }
 
@@ -88,9 +93,8 @@ async function askUntilKnown(ctx: StepContext, asking: Asking): Promise<Outcome>
     const answer = await submit(ctx, asking, old)
     if (answer.kind === 'unreachable') return failed(answer.reason, false)
     if (answer.kind === 'refused') {
-      if (answer.code !== 'broken_proof') return failed(answer.code, false)
-      // It says that our log did not grow from what it holds. From no size at all, it must name that and show it.
-      if (old === 0) return failed('broken_proof', true)
+      const outcome = readRefusal(answer, old)
+      if (outcome) return outcome
       old = 0
     } else if (answer.status === 200) return takeCosignature(ctx, asking, answer.body)
     else {
@@ -111,6 +115,17 @@ async function askUntilKnown(ctx: StepContext, asking: Asking): Promise<Outcome>
     }
   }
   return failed('bad_answer', true)
+}
+
+/** What a refusal comes to; undefined: the peer is to be asked from no size at all. */
+function readRefusal(
+  { code, retryAfterS = 1 }: { code: string; retryAfterS: number | undefined },
+  old: number,
+): Outcome | undefined {
+  if (code === 'rate_limited') return { kind: 'later', code, waitMs: Math.min(retryAfterS * 1000, retryMs.most) }
+  if (code !== 'broken_proof') return failed(code, false)
+  // It says that our log did not grow from what it holds. From no size at all, it must name that and show it.
+  return old === 0 ? failed('broken_proof', true) : undefined
 }
 
 async function submit(ctx: StepContext, { witness, own, trace }: Asking, old: number) {

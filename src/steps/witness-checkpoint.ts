@@ -4,9 +4,9 @@ import { cosignCheckpoint, verifySignature } from '#crypto/checkpoint-note.ts'
 import { type AddCheckpoint, parseAddCheckpoint } from '#domain/add-checkpoint.ts'
 import { type Checkpoint, parseCheckpoint } from '#domain/checkpoint.ts'
 import { merkleRoot } from '#domain/merkle.ts'
-import { parseOrigin, witnessName } from '#domain/network-policy.ts'
+import { witnessName } from '#domain/network-policy.ts'
 import { formatNote, parseNote, type SignedNote } from '#domain/signed-note.ts'
-import { judgeSubmission, type Verdict } from '#domain/witness-rules.ts'
+import { isCurrentLog, isTooSoon, judgeSubmission, type Verdict } from '#domain/witness-rules.ts'
 import { CrosslineError } from '#errors.ts'
 import { inTransaction } from '#storage/database.ts'
 import { findWrappedKeys, insertSubjectKeys, type Trx } from '#storage/report-store.ts'
@@ -44,7 +44,8 @@ interface Weighed {
 }
 
 /**
- * Throws `malformed_request` (also for an old size past the new one), `unknown_log`, `unsigned_checkpoint`, `broken_proof`.
+ * Throws `malformed_request` (also for an old size past the new one), `unknown_log` (also of another year than this one, the last or the
+ * next), `unsigned_checkpoint`, `broken_proof`, and `rate_limited` for a log that grew less than a second ago.
  * The same again is harmless: it is cosigned anew and leaves no second entry.
  */
 export async function witnessCheckpoint(ctx: StepContext, call: AdmittedCall, body: Buffer): Promise<WitnessAnswer> {
@@ -61,7 +62,7 @@ export async function witnessCheckpoint(ctx: StepContext, call: AdmittedCall, bo
 function readSubmission(ctx: StepContext, { member }: AdmittedCall, body: Buffer): Submitted {
   const { old, path, note } = parseAddCheckpoint(body)
   const { parsed, checkpoint } = readNote(note)
-  if (parseOrigin(checkpoint.origin)?.member !== member) throw new CrosslineError('unknown_log')
+  if (!isCurrentLog(checkpoint.origin, { member, now: ctx.now() })) throw new CrosslineError('unknown_log')
   const line = findLogSignature(ctx, parsed, checkpoint.origin)
   if (old > checkpoint.size)
     throw new CrosslineError('malformed_request', { detail: 'The old size is larger than the size of the checkpoint.' })
@@ -99,6 +100,8 @@ async function weigh(
   // From here on nobody else weighs a checkpoint of this log.
   const held = await lockPeerLog(trx, { origin, member: call.member, root: merkleRoot([]), now: ctx.now() })
   const verdict = judgeSubmission(held, { old, path, size, root })
+  // Thrown here, nothing of it stands: a member must not make us write an entry for each checkpoint that it can sign.
+  if (verdict === 'grown' && isTooSoon(held, ctx.now())) throw new CrosslineError('rate_limited', { retryAfterS: 1 })
   if (verdict === 'grown') {
     await recordPeerLog(trx, { origin, size, root, note, checkedAt: ctx.now() })
     await recordEntry(ctx, trx, { call, checkpoint })

@@ -3,7 +3,7 @@
 import { generateKeyPairSync } from 'node:crypto'
 import t from 'tap'
 import { formatAddCheckpoint, parseAddCheckpoint } from '#domain/add-checkpoint.ts'
-import { judgeSubmission } from '#domain/witness-rules.ts'
+import { isCurrentLog, isTooSoon, judgeSubmission } from '#domain/witness-rules.ts'
 import { makeLog } from '../witness-log.ts'
 
 const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i']
@@ -27,6 +27,26 @@ t.test('every larger tree with its proof follows, and no other proof does', asyn
     for (let size = 0; size < held; size++)
       t.equal(judgeSubmission(state(held), { old: size, path: [], ...state(size) }), 'rollback', `${held} back to ${size}`)
   }
+})
+
+t.test('a log that was seen growing is too soon again for a second', async (t) => {
+  const checkedAt = new Date('2026-11-23T12:00:00.000Z')
+  const after = (ms: number, size = 3) => isTooSoon({ size, checkedAt }, new Date(checkedAt.getTime() + ms))
+  t.same(
+    [-1, 0, 999, 1000].map((ms) => after(ms)),
+    [false, true, true, false],
+  )
+  t.notOk(after(0, 0), 'not the first time')
+})
+
+t.test('a log is one of the member and of a year beside ours', async (t) => {
+  const now = new Date('2026-12-31T23:59:59.999Z')
+  const is = (origin: string) => isCurrentLog(origin, { member: 'lab', now })
+  t.same(
+    [2024, 2025, 2026, 2027, 2028].map((year) => is(`lab/audit/${year}`)),
+    [false, true, true, true, false],
+  )
+  for (const origin of ['other/audit/2026', 'lab/log/2026', 'lab/audit/26', 'lab']) t.notOk(is(origin), origin)
 })
 
 t.test('a request is read as it was written', async (t) => {

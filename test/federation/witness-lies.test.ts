@@ -202,6 +202,27 @@ t.test('a witness that has forgotten us, or is behind, is served from there', as
   await eventually('both cosign', async () => (await aboutLab()).lastError === null)
 })
 
+t.test('a witness that wants to be asked later is asked later, and not doubted', async (t) => {
+  const count = () => lab.calls.filter(isSubmission).length
+  const codes = async () => (await statusOf()).securityEvents
+  const before = await codes()
+  lab.misbehave = (call, response, peer) =>
+    isSubmission(call) && peer.refuse(call, response, { code: 'rate_limited', status: 429, retryAfter: 20 })
+  await nextRound()
+  await eventually('the status tells it', async () => (await aboutLab()).lastError === 'rate_limited')
+  t.equal((await aboutLab()).failures, 0)
+  const asked = count()
+  clock.advance(15_000)
+  const rounds = se.calls.filter(isSubmission).length
+  await eventually('others are asked on', async () => se.calls.filter(isSubmission).length > rounds + 3)
+  t.equal(count(), asked, 'nobody asks before the time')
+  lab.misbehave = good('lab')
+  clock.advance(5000)
+  await eventually('then it is asked, and cosigns', async () => (await aboutLab()).lastError === null)
+  t.ok(count() > asked)
+  t.same(await codes(), before, 'no security event')
+})
+
 t.test('a peer that is held to nothing gets nothing else wrong', async (t) => {
   t.same(
     [...lab.faults, ...se.faults].filter((fault) => !fault.startsWith('the proof is not fresh')),

@@ -49,7 +49,7 @@ function addWitness(app: App, steps: Steps): void {
       operationId: 'witnessCheckpoint',
       summary: 'Have a checkpoint of your audit log cosigned',
       description:
-        'C2SP tlog-witness, add-checkpoint. The checkpoint must be of your own log, signed with a current key of use `audit`, and follow on the last one that this node cosigned.',
+        'C2SP tlog-witness, add-checkpoint. The checkpoint must be of your own log of this year, the last or the next, signed with a current key of use `audit`, and follow on the last one that this node cosigned. A log that has grown is cosigned once a second: before, it is `rate_limited`, and signed.',
       tags,
       response: {
         200: text('The signature lines of this node, cosignature/v1.'),
