@@ -31,26 +31,23 @@ function listedKeys(ctx: Pick<StepContext, 'directory'>, member: string): Listed
 
 /** Keys under which a member's log may be signed now; none for an origin of another form. */
 export function logKeys(ctx: Pick<StepContext, 'directory'>, origin: string): VerifierKey[] {
-  return keysOfLog(ctx, origin, ({ isUsable }) => isUsable)
-}
-
-/** The same for what was signed before: also under the key of that year when it is retired. */
-export function pastLogKeys(ctx: Pick<StepContext, 'directory'>, origin: string): VerifierKey[] {
-  return keysOfLog(ctx, origin, () => true)
-}
-
-function keysOfLog(ctx: Pick<StepContext, 'directory'>, origin: string, counts: (key: ListedKey) => boolean): VerifierKey[] {
   const log = parseOrigin(origin)
   if (!log) return []
-  return keysOfYear(listedKeys(ctx, log.member).filter(counts), log.year).map((key) => makeVerifierKey(origin, 1, key))
+  const usable = listedKeys(ctx, log.member).filter(({ isUsable }) => isUsable)
+  return keysOfYear(usable, log.year).map((key) => makeVerifierKey(origin, 1, key))
 }
 
-/** Every key of our own, of whatever year, that is not revoked: a peer or a table may hold what we signed under one. */
-export function ownLogKeys(ctx: Pick<StepContext, 'self' | 'directory' | 'auditKey'>, origin: string): VerifierKey[] {
+/** Keys under which it may have been signed before, by what the directory tells now: all but revoked ones. */
+export function pastLogKeys(ctx: Pick<StepContext, 'directory'>, origin: string): VerifierKey[] {
+  return listedKeys(ctx, parseOrigin(origin)?.member ?? '').map(({ publicKey }) => makeVerifierKey(origin, 1, publicKey))
+}
+
+/** The same of our own log, with the key that we have: a peer or a table may hold what we signed under any of them. */
+export function ownLogKeys(ctx: Pick<StepContext, 'directory' | 'auditKey'>, origin: string): VerifierKey[] {
   const { publicJwk } = ctx.auditKey(parseOrigin(origin)?.year ?? 0)
-  return [rawKey({ jwk: publicJwk }), ...listedKeys(ctx, ctx.self).map(({ publicKey }) => publicKey)]
-    .map((key) => makeVerifierKey(origin, 1, key))
-    .filter((key, n, all) => all.findIndex(({ text }) => text === key.text) === n)
+  return [makeVerifierKey(origin, 1, rawKey({ jwk: publicJwk })), ...pastLogKeys(ctx, origin)].filter(
+    (key, n, all) => all.findIndex(({ text }) => text === key.text) === n,
+  )
 }
 
 /** What we cosign a log with: our key of the same year, as long as the directory lists it as usable, else today's. */
