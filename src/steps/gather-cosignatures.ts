@@ -1,5 +1,6 @@
 // Peers as our witnesses: sends our newest checkpoint with its consistency proof to each, and keeps the cosignatures that verify.
 // A peer that can show more than we hold, or another tree, under our own signature, halts the sealing: the log was taken back or forked.
+// Promise: a cosignature that is kept says that at its moment the log ended there, give or take a minute of entries not sealed yet.
 import { randomBytes } from 'node:crypto'
 import { verifySignature } from '#crypto/checkpoint-note.ts'
 import { formatAddCheckpoint } from '#domain/add-checkpoint.ts'
@@ -8,6 +9,7 @@ import { type WitnessMember, witnessKeys, witnessName } from '#domain/network-po
 import { type NoteSignature, parseNote } from '#domain/signed-note.ts'
 import { describeQuorum } from '#domain/tlog-policy.ts'
 import { CrosslineError } from '#errors.ts'
+import { findAgeBeyond } from '#storage/seal-store.ts'
 import { findLatestCheckpoint, type StoredCheckpoint } from '#storage/tree-store.ts'
 import {
   findCosignatures,
@@ -21,6 +23,7 @@ import { callPeer } from './call-peer.ts'
 import type { StepContext } from './context.ts'
 import { noteSecurityEvent } from './note-security-event.ts'
 import { proveGrowth } from './prove-growth.ts'
+import { patienceMs } from './sealing.ts'
 import { weighClaim } from './weigh-claim.ts'
 import type { PeerWitness } from './witness-board.ts'
 
@@ -31,8 +34,10 @@ const maxSkewMs = 60_000
 /** The first try, one with the size that the peer named, one that asks for what it holds. */
 const maxTries = 4
 
-/** Who is asked for a cosignature now: a peer that failed waits a little. */
-export function findDueWitnesses(ctx: StepContext): WitnessMember[] {
+/** Who is asked for a cosignature now: a peer that failed waits a little, and all of them while entries wait too long to be sealed. */
+export async function findDueWitnesses(ctx: StepContext): Promise<WitnessMember[]> {
+  const own = await findLatestCheckpoint(ctx.db)
+  if (!own || (await lacksOldEntry(ctx, own))) return []
   const now = ctx.now().getTime()
   return findWitnesses(ctx).filter(({ id }) => {
     const { retryAt } = ctx.witnessBoard.peer(id)
@@ -59,6 +64,14 @@ export async function gatherFrom(ctx: StepContext, witness: WitnessMember): Prom
   }
   Object.assign(state, { failures: 0, retryAt: undefined, lastError: null })
   return true
+}
+
+/**
+ * Whether this checkpoint lacks an entry that is so old that a cosignature of now would say the log had ended before it: whoever verifies
+ * would take the entry for one that was dated back.
+ */
+async function lacksOldEntry({ db, sealing }: StepContext, checkpoint: StoredCheckpoint): Promise<boolean> {
+  return Math.max(sealing.oldestMs(), await findAgeBeyond(db, checkpoint)) > patienceMs
 }
 
 /** The newest checkpoint, and before it the last one of the year before for as long as this witness lacks it. */
@@ -148,12 +161,17 @@ function sizeOf(body: Buffer): number | undefined {
   return text.endsWith('\n') ? parseDecimal(text.slice(0, -1)) : undefined
 }
 
-/** Keeps the peer's line if it verifies under a key that the directory lists for it, at a time that can be; other lines are nobody's. */
+/**
+ * Keeps the peer's line if it verifies under a key that the directory lists for it, at a time that can be, and nothing old waits; other
+ * lines are nobody's.
+ */
 async function takeCosignature(ctx: StepContext, { witness, own, state }: Asking, body: Buffer): Promise<Outcome> {
   const found = findCosignature(own, witness, body)
   if (!found) return failed('bad_cosignature', true)
   const { line, at } = found
   if (Math.abs(at.getTime() - ctx.now().getTime()) > maxSkewMs) return failed('clock_skew', true)
+  // It answered, which is all that a start waits for; it is asked again when what waits is sealed.
+  if (await lacksOldEntry(ctx, own)) return { kind: 'done' }
   const { year, size } = own
   await insertCosignature(ctx.db, { year, size, witness: witnessName(witness.id), line, cosignedAt: at })
   if (year >= state.year) Object.assign(state, { year, size, cosignedAt: ctx.now() })

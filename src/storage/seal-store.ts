@@ -33,6 +33,19 @@ export async function lookAtSealing(db: Kysely<Tables>): Promise<SealingLook> {
 const ageMs = (since: ReturnType<typeof sql>) =>
   sql`coalesce(greatest(0, extract(epoch from clock_timestamp() - ${since}) * 1000), 0)::float8`
 
+/**
+ * How long the oldest entry that a tree of this size lacks has been there, waiting or sealed since, by the database's clock, milliseconds;
+ * 0 if there is none.
+ */
+export async function findAgeBeyond(db: Kysely<Tables>, { year, size }: { year: number; size: number }): Promise<number> {
+  const found = await sql<{ age: number }>`
+    select ${ageMs(sql`min(recorded_at)`)} as age from (
+      (select recorded_at from audit_pending order by id limit 1)
+      union all select e.recorded_at from audit_leaf l join audit_entry e on e.id = l.entry_id where l.year = ${year} and l.leaf_index = ${size}
+    ) oldest`.execute(db)
+  return found.rows[0]?.age ?? 0
+}
+
 /** Whether anything waits to be sealed. */
 export async function hasPending(db: Kysely<Tables>): Promise<boolean> {
   const found = await sql<{ is: boolean }>`select exists (select from audit_pending) as is`.execute(db)

@@ -31,7 +31,7 @@ export function startWitnessing(ctx: StepContext, times: WitnessTimes): Witnessi
   // Where nobody is asked first, the first round comes after one interval. A clock that can't be set counts.
   let roundAt = performance.now()
 
-  function ask(witnesses: ReturnType<typeof findDueWitnesses>): void {
+  function ask(witnesses: Awaited<ReturnType<typeof findDueWitnesses>>): void {
     roundAt = performance.now()
     sentSize = ctx.checkpoint()?.size ?? 0
     for (const witness of witnesses) {
@@ -56,7 +56,7 @@ export function startWitnessing(ctx: StepContext, times: WitnessTimes): Witnessi
       const own = ctx.checkpoint()
       if (first.isWaiting()) ask(first.unanswered())
       const isDue = performance.now() - roundAt >= roundMs || Math.abs((own?.size ?? 0) - sentSize) >= manyEntries
-      if (own !== null && isDue) ask(findDueWitnesses(ctx))
+      if (own !== null && isDue) ask(await findDueWitnesses(ctx))
       return false
     },
   })

@@ -2,9 +2,10 @@
 import t, { type Test } from 'tap'
 import { createSealer } from '#steps/seal-audit.ts'
 import { inTransaction } from '#storage/database.ts'
+import { findAgeBeyond } from '#storage/seal-store.ts'
 import { findCheckpointAt, findLatestCheckpoint, findLeafIndex, readTiles } from '#storage/tree-store.ts'
 import { holdTable } from '../crash/node-process.ts'
-import { appendTo, checkSealed, type OwnLog, openLog } from './own-log.ts'
+import { appendTo, checkSealed, type OwnLog, openLog, tamper } from './own-log.ts'
 
 const check = (log: OwnLog) => checkSealed(log.database.database, log.logKey)
 
@@ -178,6 +179,27 @@ t.test('a pass that fails leaves nothing behind, and the next one seals all', as
   t.equal((await check(log))[0]?.size, 4)
   await sealAll()
   t.equal((await check(log))[0]?.size, 7)
+})
+
+t.test('how long an entry is there that a tree lacks counts from when it was recorded, sealed or not', async (t) => {
+  const log = await openLog(t)
+  const { sealAll } = log.openProcess()
+  const db = log.database.database
+  const age = (size: number) => findAgeBeyond(db, { year: 2026, size })
+  t.equal(await age(0), 0, 'of an empty log')
+  await log.append('a', 3)
+  await sealAll()
+  t.equal(await age(4), 0, 'it has all')
+  t.ok((await age(3)) > 0, 'one was sealed since')
+  await tamper(
+    log,
+    'audit_entry',
+    "update crossline.audit_entry set recorded_at = recorded_at - interval '1 second' where id = 3",
+  )
+  t.ok((await age(3)) > 1000)
+  await log.append('a')
+  await tamper(log, 'audit_pending', "update crossline.audit_pending set recorded_at = recorded_at - interval '100 seconds'")
+  for (const size of [3, 4]) t.ok((await age(size)) > 100_000, 'one waits')
 })
 
 t.test('signs at most once in the time that it is given', async (t) => {

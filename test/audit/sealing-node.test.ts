@@ -2,14 +2,13 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { connect, withClient } from '#storage/admin-client.ts'
+import { withClient } from '#storage/admin-client.ts'
 import { findCheckpointAt, findLatestCheckpoint } from '#storage/tree-store.ts'
 import { checkAuditLog, readNodeKeys } from '../audit-check.ts'
-import { addresses, createNetwork, eventually, type RunningMember, reportOf } from '../network.ts'
-import { tamper } from './own-log.ts'
+import { addresses, createNetwork, eventually, type RunningMember } from '../network.ts'
+import { holdSealing, report } from './held-sealing.ts'
 
 const zone = { 'content.example': { A: [addresses.SE] } }
-const report = () => reportOf([{ url: `https://content.example/${Math.random()}`, contentType: 'media' }])
 const admin = (member: RunningMember, query: string) => withClient(member.database.adminUrl, (client) => client.query(query))
 const isDrained = async (member: RunningMember) =>
   (await admin(member, 'select from crossline.audit_pending limit 1')).rowCount === 0
@@ -18,22 +17,6 @@ async function ask(member: RunningMember, path: string): Promise<{ status: numbe
   const { host, port } = member.node().health
   const answer = await fetch(`http://${host}:${port}${path}`)
   return { status: answer.status, text: await answer.text() }
-}
-
-/** Keeps everybody from sealing, and makes what waits look as if it had waited for so long. */
-async function holdSealing(member: RunningMember, seconds: number): Promise<() => Promise<void>> {
-  const holder = await connect(member.database.adminUrl)
-  await holder.query('begin')
-  await holder.query('select from crossline.audit_state for update')
-  await member.call('hotline', 'POST', '/v1/reports', report())
-  const ask = async (query: string, values: unknown[] = []) =>
-    (await withClient(member.database.adminUrl, (client) => client.query(query, values.length > 0 ? values : undefined))).rows
-  const date = (change: string) => tamper({ ask }, 'audit_pending', change)
-  await date(`update crossline.audit_pending set recorded_at = recorded_at - interval '${seconds} seconds'`)
-  return async () => {
-    await date('update crossline.audit_pending p set recorded_at = e.recorded_at from crossline.audit_entry e where e.id = p.id')
-    await holder.end()
-  }
 }
 
 t.test('nodes seal all that they do, state it in receipts, and show it', { timeout: 60_000 }, async (t) => {

@@ -2,6 +2,9 @@
 // show under our own signature does.
 import type { ServerResponse } from 'node:http'
 import t, { type Test } from 'tap'
+import { examineWitnesses } from '#commands/doctor-witnesses.ts'
+import { holdDirectory } from '#domain/held-directory.ts'
+import type { Root } from '#schema/directory.ts'
 import { withClient } from '#storage/admin-client.ts'
 import { createNetwork, eventually, type Member } from '../network.ts'
 import { makeClock, portOf, readDirectory, readIdentity, seconds } from '../peer.ts'
@@ -148,6 +151,17 @@ t.test('a cosignature that is none is not counted', async (t) => {
     const { securityEvents } = await statusOf()
     return securityEvents.find(({ code }: { code: string }) => code === 'witness_bad_cosignature')?.count >= 7
   })
+  t.ok(
+    gb.logLines.some((line) => line.includes('"code":"clock_skew"') && line.includes('"peer":"lab"')),
+    'a clock that is wrong is told by the log',
+  )
+  const { document, version, hash, bytes } = directory()
+  const held = holdDirectory({ document, version, hash, bytes, root: {} as Root })
+  const findings = await examineWitnesses(gb.database.database, { self: 'hotline-gb', directory: held, now: clock.now() })
+  t.ok(
+    findings.some(({ result, says }) => result === 'warning' && says.startsWith('lab cosigned with a time more than a minute')),
+    'and by the doctor',
+  )
 })
 
 t.test('that it holds more, or that our proof fails, must be shown under our own signature', async (t) => {

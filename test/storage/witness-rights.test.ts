@@ -73,7 +73,8 @@ t.test('evidence is bounded for each member, however many logs it names', async 
 
 t.test('the first cosignature of a witness for a checkpoint stays', async (t) => {
   const one = (size: number, witness: string, line = `line ${size}`) => ({ year: 2026, size, witness, line, cosignedAt: at })
-  for (const each of [one(3, 'b/witness'), one(9, 'b/witness'), one(9, 'a/witness'), one(9, 'a/witness', 'another')])
+  const later = { ...one(9, 'a/witness', 'another'), cosignedAt: new Date(at.getTime() + 60_000) }
+  for (const each of [one(3, 'b/witness'), one(9, 'b/witness'), one(9, 'a/witness'), later])
     await insertCosignature(database, each)
   await insertCosignature(database, { ...one(2, 'b/witness'), year: 2027 })
   t.same(await findCosignatures(database, 2026, 9), [one(9, 'a/witness'), one(9, 'b/witness')])
