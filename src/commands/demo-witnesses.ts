@@ -2,6 +2,8 @@
 import { createLogger } from '#log.ts'
 import type { Status } from '#schema/status.ts'
 import { indexItems } from '#steps/index-items.ts'
+import { findLastIndexId, findSealedIndex } from '#storage/index-store.ts'
+import type { Db } from '#storage/report-store.ts'
 import { withRegistry } from './client-registry.ts'
 import { waitFor } from './demo-api.ts'
 import type { DemoHotline } from './demo-network.ts'
@@ -21,22 +23,24 @@ export async function waitForWitnesses(sides: Sides, { say, signal }: Telling): 
   say(
     'Each log now states how many entries every item has, as it does once an hour. Then its peers cosign it, every ten seconds …\n',
   )
-  await Promise.all(sides.map(indexNow))
   const missing = await Promise.all(sides.map((side) => findMissing(side, signal)))
   return missing.flat()
 }
 
-function indexNow({ env }: DemoHotline): Promise<number> {
-  return withRegistry(env, (ctx) => indexItems({ ...ctx, log: createLogger({ level: 'silent' }) }, { now: true }))
-}
-
-async function findMissing({ id, api }: DemoHotline, signal: AbortSignal): Promise<string[]> {
+async function findMissing({ id, env, api }: DemoHotline, signal: AbortSignal): Promise<string[]> {
+  const size = await withRegistry(env, async (ctx) => {
+    await indexItems({ ...ctx, log: createLogger({ level: 'silent' }) }, { now: true })
+    return waitFor(() => findIndexedSize(ctx.db), { patienceMs, signal })
+  })
+  if (size === undefined) return [`the log of ${id} was not sealed in time`]
   const status = () => api.get<Status>('operator', '/operations/v1/status')
-  const isSealed = async () => ((await status()).audit.pending === 0 ? true : undefined)
-  if (!(await waitFor(isSealed, { patienceMs, signal }))) return [`the log of ${id} was not sealed in time`]
-  // Asked again: an answer may be older than its own count of what waits.
-  const { audit } = await status()
-  const size = audit.checkpoint?.size ?? 1
   const isWitnessed = async () => (((await status()).witnesses.quorumSize ?? 0) >= size ? true : undefined)
   return (await waitFor(isWitnessed, { patienceMs, signal })) ? [] : [`the log of ${id} was not witnessed in time`]
+}
+
+/** How large the log was with the newest index in it. From the database: the status of a node is up to a second old. */
+async function findIndexedSize(db: Db): Promise<number | undefined> {
+  const last = await findLastIndexId(db)
+  const sealed = last === undefined ? undefined : await findSealedIndex(db, { year: 9999, index: 0 }, last)
+  return sealed && sealed.place.index + 1
 }

@@ -21,8 +21,8 @@ function tell({ log }: Pick<StepContext, 'log'>, { year, lacks, isNext }: KeyGap
   const facts = { step: 'audit-keys', year, lacks }
   const says =
     lacks === 'key'
-      ? 'the audit log of this year has no key of its own: make one (AUDIT_KEY with {year}) and have the office list it'
-      : 'the directory does not list the key of the audit log of this year: have the office list it'
+      ? 'the audit log of that year has no key of its own: make one (AUDIT_KEY with {year}) and have the office list it'
+      : 'the directory does not list the key of the audit log of that year: have the office list it'
   if (isNext) log.warn(facts, says)
   else log.error(facts, says)
 }

@@ -147,7 +147,7 @@ t.test(
     renameSync(path, aside)
     await gb.start()
     await eventually('it is told', async () =>
-      gb.logLines.some((line) => line.includes('the audit log of this year has no key of its own')),
+      gb.logLines.some((line) => line.includes('the audit log of that year has no key of its own')),
     )
     t.equal((await fetch(`http://127.0.0.1:${gb.node().health.port}/health/ready`)).status, 200)
     await handOver('without', year + 1)
