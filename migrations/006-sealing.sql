@@ -108,10 +108,33 @@ begin
   end loop;
 end $$;
 
--- The queue only loses what the sealer takes: nobody exchanges what waits in it, or empties it at once.
+-- The queue only loses what stands in a tree: nobody exchanges what waits in it, empties it at once, or takes an entry out that has no leaf.
+-- A leaf outside of the tree of its year is none: the sealer halts when the tree grows without it. The bounds name the index of the leaves; a
+-- plan that was kept from when the log was small would go through all of it for every batch.
+create function crossline.refuse_unplaced() returns trigger language plpgsql
+set search_path = crossline, pg_temp set plan_cache_mode = force_custom_plan as $$
+declare
+  low bigint;
+  high bigint;
+begin
+  select min(id), max(id) into low, high from gone;
+  if exists (
+    select id, leaf from gone
+    except
+    select l.entry_id, l.hash from audit_leaf l join audit_shard s on s.year = l.year and l.leaf_index < s.size
+    where l.entry_id between low and high
+  ) then
+    raise exception 'append-only: an entry leaves the queue for its place in the tree only' using errcode = 'insufficient_privilege';
+  end if;
+  return null;
+end $$;
+revoke all on function crossline.refuse_unplaced() from public;
 create trigger audit_no_change before update on crossline.audit_pending for each row execute function crossline.refuse_change();
+create trigger audit_no_loss after delete on crossline.audit_pending
+  referencing old table as gone for each statement execute function crossline.refuse_unplaced();
 create trigger audit_no_truncate before truncate on crossline.audit_pending for each statement execute function crossline.refuse_change();
 alter table crossline.audit_pending enable always trigger audit_no_change;
+alter table crossline.audit_pending enable always trigger audit_no_loss;
 alter table crossline.audit_pending enable always trigger audit_no_truncate;
 
 create policy sealer_all on crossline.audit_entry for select to crossline_sealer using (true);

@@ -792,6 +792,29 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION crossline.refuse_unplaced()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'crossline', 'pg_temp'
+ SET plan_cache_mode TO 'force_custom_plan'
+AS $function$
+declare
+  low bigint;
+  high bigint;
+begin
+  select min(id), max(id) into low, high from gone;
+  if exists (
+    select id, leaf from gone
+    except
+    select l.entry_id, l.hash from audit_leaf l join audit_shard s on s.year = l.year and l.leaf_index < s.size
+    where l.entry_id between low and high
+  ) then
+    raise exception 'append-only: an entry leaves the queue for its place in the tree only' using errcode = 'insufficient_privilege';
+  end if;
+  return null;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION crossline.shard_grows()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -884,6 +907,7 @@ CREATE TRIGGER audit_no_delete BEFORE DELETE ON crossline.audit_leaf FOR EACH RO
 CREATE TRIGGER audit_no_delete BEFORE DELETE ON crossline.audit_shard FOR EACH ROW EXECUTE FUNCTION crossline.refuse_change(); -- always
 CREATE TRIGGER audit_no_delete BEFORE DELETE ON crossline.audit_state FOR EACH ROW EXECUTE FUNCTION crossline.refuse_change(); -- always
 CREATE TRIGGER audit_no_delete BEFORE DELETE ON crossline.audit_tile FOR EACH ROW EXECUTE FUNCTION crossline.refuse_change(); -- always
+CREATE TRIGGER audit_no_loss AFTER DELETE ON crossline.audit_pending REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION crossline.refuse_unplaced(); -- always
 CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON crossline.audit_checkpoint FOR EACH STATEMENT EXECUTE FUNCTION crossline.refuse_change(); -- always
 CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON crossline.audit_entry FOR EACH STATEMENT EXECUTE FUNCTION crossline.refuse_change(); -- always
 CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON crossline.audit_leaf FOR EACH STATEMENT EXECUTE FUNCTION crossline.refuse_change(); -- always

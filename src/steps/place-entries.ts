@@ -9,11 +9,12 @@ import {
   findShards,
   insertCheckpoint,
   insertLeaves,
+  type PendingEntry,
+  readPending,
+  readPendingLeaf,
+  removePending,
   type ShardRow,
   saveShard,
-  type TakenEntry,
-  takeLeaf,
-  takePending,
   writeTiles,
 } from '#storage/seal-store.ts'
 import { findCheckpointAt, readTiles } from '#storage/tree-store.ts'
@@ -27,7 +28,7 @@ import { stableSubject } from './subject-keys.ts'
 /** By year, the oldest first. */
 export type Shards = ReadonlyMap<number, Shard>
 
-/** Entries that are taken at once … */
+/** Entries that are placed at once … */
 const entriesPerRound = 8192
 /** … and how often before a pass commits: what one transaction holds is bounded. */
 const roundsPerPass = 8
@@ -69,12 +70,12 @@ async function requireCheckpoint(
 export async function placePending(ctx: AuditContext, trx: Trx, before: Shards): Promise<{ shards: Shards; isEmpty: boolean }> {
   let shards = before
   for (let round = 0; round < roundsPerPass; round++) {
-    const taken = await takePending(trx, entriesPerRound)
-    const byYear = Map.groupBy(taken, (entry) => yearOfEntry(ctx.self, entry))
+    const pending = await readPending(trx, entriesPerRound)
+    const byYear = Map.groupBy(pending, (entry) => yearOfEntry(ctx.self, entry))
     for (const [year, entries] of [...byYear].sort(([one], [other]) => one - other)) {
       shards = new Map([...shards, [year, await placeIn(ctx, trx, { before, shards, year, entries })]])
     }
-    if (taken.length < entriesPerRound) return { shards, isEmpty: true }
+    if (pending.length < entriesPerRound) return { shards, isEmpty: true }
   }
   return { shards, isEmpty: false }
 }
@@ -83,7 +84,7 @@ interface Placing {
   before: Shards
   shards: Shards
   year: number
-  entries: readonly TakenEntry[]
+  entries: readonly PendingEntry[]
 }
 
 async function placeIn(ctx: AuditContext, trx: Trx, placing: Placing): Promise<Shard> {
@@ -100,11 +101,18 @@ async function placeIn(ctx: AuditContext, trx: Trx, placing: Placing): Promise<S
   await writeOnce({ year, size: from.edge.size }, async () => {
     await insertLeaves(trx, { year, first: from.edge.size, leaves: added })
     await writeTiles(trx, year, written)
+    await saveShard(trx, toRow(shard, shard.signedAt ?? ctx.now()))
+    // Last: nothing leaves the queue that has no place in the tree.
+    await removePending(
+      trx,
+      added.map(({ id }) => id),
+    )
   })
   return shard
 }
 
-// A place or an entry that has a leaf already, a tile that does not begin with what it held: the tree in the database is not ours any more.
+// A place or an entry that has a leaf already, a tile or a tree that does not begin with what it held, an entry that left without its leaf: the
+// tree in the database is not ours any more.
 async function writeOnce(facts: { year: number; size: number }, write: () => Promise<void>): Promise<void> {
   try {
     await write()
@@ -115,7 +123,7 @@ async function writeOnce(facts: { year: number; size: number }, write: () => Pro
 }
 
 /** The first leaf of a shard names the last checkpoint of the one before: one chain of years. */
-async function openShard(ctx: AuditContext, trx: Trx, { before, year }: Placing): Promise<TakenEntry[]> {
+async function openShard(ctx: AuditContext, trx: Trx, { before, year }: Placing): Promise<PendingEntry[]> {
   const last = [...before.values()].at(-1)
   const previous = last && { origin: last.origin, size: last.edge.size, root: last.root.toString('base64url') }
   const [leaf] = await appendAsService(trx, async () =>
@@ -129,9 +137,9 @@ async function openShard(ctx: AuditContext, trx: Trx, { before, year }: Placing)
       },
     ]),
   )
-  const taken = await takeLeaf(trx, leaf as Buffer)
-  for (const entry of taken) yearOfEntry(ctx.self, entry)
-  return taken
+  const added = await readPendingLeaf(trx, leaf as Buffer)
+  for (const entry of added) yearOfEntry(ctx.self, entry)
+  return added
 }
 
 /** The sealer has no right to add entries, and the service none to seal them. */

@@ -4,7 +4,7 @@ import { leafHash } from '#domain/merkle.ts'
 import { growEdge, type RightEdge, rootOfEdge } from '#domain/right-edge.ts'
 import { edgeNodes, edgeTiles, newTiles, nodeFromTiles, type TilePlace } from '#domain/tiles.ts'
 import { CrosslineError } from '#errors.ts'
-import type { ShardRow, TakenEntry, WrittenTile } from '#storage/seal-store.ts'
+import type { PendingEntry, ShardRow, WrittenTile } from '#storage/seal-store.ts'
 import { tileKey } from '#storage/tree-store.ts'
 import { SealingHalt } from './sealing-halt.ts'
 
@@ -96,7 +96,7 @@ export function toRow(shard: Shard, signedAt: Date): ShardRow {
 }
 
 /** Which year an entry belongs to, by its own `log`. Throws a halt when its bytes are not those of its leaf, or of another log. */
-export function yearOfEntry(self: string, { id, leaf, entry }: TakenEntry): number {
+export function yearOfEntry(self: string, { id, leaf, entry }: PendingEntry): number {
   // A bit that flips between leaf and entry retires a log (Yeti, 2022): nothing is signed that was not hashed again just now.
   if (entry === null || !leafHash(entry).equals(leaf)) throw new SealingHalt('broken_entry', { entry: id })
   // In canonical form the member stands before any other that could be named alike; inside a string its quotes would be escaped.

@@ -126,8 +126,8 @@ export async function saveShard(trx: Trx, shard: ShardRow): Promise<void> {
     .execute()
 }
 
-/** An entry taken from the queue. */
-export interface TakenEntry {
+/** An entry of the queue. */
+export interface PendingEntry {
   id: number
   /** As the queue has it. */
   leaf: Buffer
@@ -135,31 +135,32 @@ export interface TakenEntry {
   entry: Buffer | null
 }
 
-/** Takes the oldest entries from the queue, in the order of their ids. Only the sealer takes, so what is seen here is there to be taken. */
-export async function takePending(trx: Trx, limit: number): Promise<TakenEntry[]> {
-  // Two bounds and no join: the planner mostly knows this table as empty, and would compare each row of a long queue with each that is taken.
-  const taken = await sql<TakenRow>`
-    delete from audit_pending where id >= (select id from audit_pending order by id limit 1)
-      and id <= (select max(id) from (select id from audit_pending order by id limit ${limit}) oldest)
-    returning id, leaf, recorded_at`.execute(trx)
-  return readTaken(trx, taken.rows)
+/** The oldest entries of the queue, in the order of their ids. Only the sealer takes, so what is seen here stays until it does. */
+export async function readPending(trx: Trx, limit: number): Promise<PendingEntry[]> {
+  const found = await sql<PendingRow>`select id, leaf, recorded_at from audit_pending order by id limit ${limit}`.execute(trx)
+  return withEntries(trx, found.rows)
 }
 
-/** Takes one entry, wherever it stands in the queue: it was added in this transaction. */
-export async function takeLeaf(trx: Trx, leaf: Buffer): Promise<TakenEntry[]> {
-  const taken = await sql<TakenRow>`delete from audit_pending where leaf = ${leaf} returning id, leaf, recorded_at`.execute(trx)
-  return readTaken(trx, taken.rows)
+/** The entry with this leaf, wherever it stands in the queue: it was added in this transaction. */
+export async function readPendingLeaf(trx: Trx, leaf: Buffer): Promise<PendingEntry[]> {
+  const found = await sql<PendingRow>`select id, leaf, recorded_at from audit_pending where leaf = ${leaf}`.execute(trx)
+  return withEntries(trx, found.rows)
 }
 
-interface TakenRow {
+/** Takes entries out of the queue. The database refuses it for one that has no leaf in the tree of its year as that is stored. */
+export async function removePending(trx: Trx, ids: readonly number[]): Promise<void> {
+  // One array and no join: the planner mostly knows this table as empty, and would compare each row of a long queue with each that is taken.
+  await sql`delete from audit_pending where id = any(${bigintArray(ids)}::bigint[])`.execute(trx)
+}
+
+interface PendingRow {
   id: number
   leaf: Buffer
   recorded_at: Date
 }
 
-async function readTaken(trx: Trx, rows: TakenRow[]): Promise<TakenEntry[]> {
+async function withEntries(trx: Trx, rows: PendingRow[]): Promise<PendingEntry[]> {
   if (rows.length === 0) return []
-  rows.sort((one, other) => one.id - other.id)
   const times = rows.map((row) => row.recorded_at.getTime())
   // The times choose the partitions; a Date has lost the microseconds.
   const found = await sql<{ id: number; entry: Buffer }>`

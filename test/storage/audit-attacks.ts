@@ -39,14 +39,44 @@ export function attacksOnFoundations(partition: string): string[] {
   ]
 }
 
-/** For the owner and for a superuser, whatever they switch off: the queue loses only what is taken from it one by one. */
+/** For the owner and for a superuser, whatever they switch off: the queue loses only what has its place in the tree. */
 export const attacksOnQueue = [
   "update crossline.audit_pending set leaf = '\\x00'",
   'update crossline.audit_pending set id = id + 1000',
   "update crossline.audit_pending set recorded_at = '2020-01-01'",
   'truncate crossline.audit_pending',
   'truncate crossline.audit_pending cascade',
+  'delete from crossline.audit_pending',
+  'delete from crossline.audit_pending where id = (select max(id) from crossline.audit_pending)',
 ]
+
+const leafFor = (hash: string, { year, index }: { year: number; index: number }) =>
+  `insert into crossline.audit_leaf (year, leaf_index, entry_id, hash) select ${year}, ${index}, id, ${hash} from crossline.audit_pending order by id limit 1`
+const takeFirst = 'delete from crossline.audit_pending where id = (select min(id) from crossline.audit_pending)'
+
+/** For the sealer's role: every way to take an entry out of the queue without giving it a place in the tree of a year that has one leaf. */
+export const attacksOfSealer = (year: number): string[] => [
+  ...attacksOnQueue,
+  takeFirst,
+  `merge into crossline.audit_pending p using (select min(id) as id from crossline.audit_pending) q on p.id = q.id when matched then delete`,
+  `with gone as (delete from crossline.audit_pending returning id) select count(*) from gone`,
+  // A leaf that nothing is built on, one of another hash, one at a place that is taken.
+  `${leafFor('leaf', { year: 1970, index: 0 })}; ${takeFirst}`,
+  `${leafFor('leaf', { year, index: 1 })}; ${takeFirst}`,
+  `${leafFor("sha256('x')", { year, index: 0 })}; ${takeFirst}`,
+  // What is placed goes, what is not stays: one of many is enough to refuse them all.
+  `${leafFor('leaf', { year, index: 0 })}; delete from crossline.audit_pending`,
+  // Rows that look like the tree to whoever looks for it elsewhere.
+  `set local search_path = pg_temp, crossline; ${takeFirst}`,
+  'alter table crossline.audit_pending disable trigger audit_no_loss',
+  'set session_replication_role = replica',
+  "select set_config('session_replication_role', 'replica', true)",
+  'drop trigger audit_no_loss on crossline.audit_pending',
+  'create or replace function crossline.refuse_unplaced() returns trigger language plpgsql as $$ begin return null; end $$',
+  'create temp table audit_leaf ()',
+]
+/** The one way: a leaf with its hash, at a place in the tree. */
+export const placeFirst = (year: number): string => `${leafFor('leaf', { year, index: 0 })}; ${takeFirst}`
 
 /** For the owner and for a superuser: every way to change the schema outside a migration window. */
 export function schemaChanges(partition: string): string[] {

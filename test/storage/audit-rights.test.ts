@@ -13,7 +13,7 @@ import { prepareDatabase } from '#storage/prepare-database.ts'
 import { serviceLoginOf } from '#storage/service-login.ts'
 import { checkAuditLog } from '../audit-check.ts'
 import { migrationsFolder, openTestServer, type Teardown } from '../database.ts'
-import { attacksOnFoundations, attacksOnQueue, schemaChanges } from './audit-attacks.ts'
+import { attacksOfSealer, attacksOnFoundations, attacksOnQueue, placeFirst, schemaChanges } from './audit-attacks.ts'
 import { noPostgres15, startPostgres15 } from './fixtures.ts'
 
 /** SQLSTATE of a missing right, which is also what our own triggers raise. */
@@ -250,6 +250,26 @@ function behaviour(t: Test, openServer: (t: Teardown) => Promise<string>): void 
       url: adminUrl,
       as: ['set session_replication_role = replica', "set search_path = 'crossline'"],
       statements,
+    })
+  })
+
+  t.test('the sealer’s role can take no entry out of the queue without giving it a place', async (t) => {
+    const year = 2020
+    // The tree of a year that has room for one leaf, as the sealer's role itself could say.
+    const tree = `insert into crossline.audit_shard (year, origin, size, root, edge, last_at)
+      values (${year}, 'x/audit/${year}', 1, sha256('x'), sha256('x'), now())`
+    const as = ['set local role crossline_sealer', tree]
+    const waiting = 'select count(*)::int as count from crossline.audit_pending'
+    await attack(t, { url: place.serviceUrl, as, statements: attacksOfSealer(year) })
+    await withClient(place.serviceUrl, async (client) => {
+      await client.query('begin')
+      for (const setting of as) await client.query(setting)
+      const [before] = (await client.query(waiting)).rows
+      t.ok(before.count >= 2)
+      await client.query(placeFirst(year))
+      t.same((await client.query(waiting)).rows, [{ count: before.count - 1 }], 'with its place it goes')
+      await client.query('delete from crossline.audit_pending where false')
+      await client.query('rollback')
     })
   })
 
