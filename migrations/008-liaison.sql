@@ -96,7 +96,9 @@ create table crossline.liaison_use (
   primary key (fingerprint, day)
 );
 
-grant select on crossline.audit_place to crossline_reader;
+-- For `audit fsck` alone: whether the places say what the entries say.
+create policy service_all on crossline.audit_place for select to crossline_service using (true);
+grant select on crossline.audit_place to crossline_reader, crossline_service;
 grant select on crossline.audit_leaf to crossline_reader;
 grant select on crossline.audit_stretch to crossline_service;
 grant select, insert on crossline.audit_case to crossline_service;

@@ -939,6 +939,7 @@ CREATE POLICY liaison_scope ON crossline.audit_entry FOR SELECT TO crossline_rea
 CREATE POLICY liaison_scope ON crossline.audit_place FOR SELECT TO crossline_reader USING (((current_setting('crossline.network_wide'::text, true) = 'on'::text) OR (country = ANY (string_to_array(current_setting('crossline.countries'::text, true), ','::text))) OR (from_member = ANY (string_to_array(current_setting('crossline.members'::text, true), ','::text))) OR (to_member = ANY (string_to_array(current_setting('crossline.members'::text, true), ','::text)))));
 CREATE POLICY sealer_all ON crossline.audit_entry FOR SELECT TO crossline_sealer USING (true);
 CREATE POLICY service_all ON crossline.audit_entry FOR ALL TO crossline_service USING (true) WITH CHECK (true);
+CREATE POLICY service_all ON crossline.audit_place FOR SELECT TO crossline_service USING (true);
 
 -- Rights
 grant crossline_eraser to crossline_service;
@@ -1016,6 +1017,7 @@ grant select on table crossline.audit_leaf to crossline_reader;
 grant select on table crossline.audit_leaf to crossline_service;
 grant select on table crossline.audit_pending to crossline_service;
 grant select on table crossline.audit_place to crossline_reader;
+grant select on table crossline.audit_place to crossline_service;
 grant select on table crossline.audit_shard to crossline_service;
 grant select on table crossline.audit_state to crossline_sealer;
 grant select on table crossline.audit_state to crossline_service;

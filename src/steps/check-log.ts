@@ -16,8 +16,9 @@ import {
 import { findCheckpointAt, findLatestCheckpoint } from '#storage/tree-store.ts'
 import { ownLogKeys, type PolicyContext, pastLogKeys } from './audit-policy.ts'
 import type { CheckedNote } from './check-note.ts'
-import { checkOpening, checkStrays, readStored } from './check-stored-entry.ts'
+import { checkOpening, readStored } from './check-stored-entry.ts'
 import { checkIndexes, checkPeers, walkCheckpoints } from './check-stored-notes.ts'
+import { checkEdge, checkOutside, checkStrays } from './check-stored-tree.ts'
 import type { StepContext } from './context.ts'
 import { findWitnessed, pickWitness, policyFor, readStoredNote } from './judge-shard.ts'
 import { describeYear, type OpenYear } from './open-years.ts'
@@ -68,6 +69,7 @@ export async function checkLog(ctx: CheckContext, onProgress: (done: number, tot
   await checkIndexes(ctx.db, { faults: run.faults, roots })
   const recent = await checkRecent(ctx, shards.at(-1), run)
   await checkStrays(ctx.db, run.faults, pageLeaves)
+  await checkOutside(ctx.db, run.faults)
   checkHeads(run)
   const origins = new Set(shards.map(({ origin }) => origin))
   const peers = await checkPeers(ctx.db, { faults: run.faults, origins, keysOf: (origin) => pastLogKeys(ctx, origin) })
@@ -126,6 +128,7 @@ async function checkShard(
   const newest = await findCheckpointAt(db, shard.year, shard.size)
   if (!newest?.root.equals(shard.root))
     faults.add({ stage: 'root', kind: 'tampered', log: shard.origin, says: 'There is no checkpoint of the tree as it stands.' })
+  checkEdge(shard, faults)
   if (!newest) return { year: undefined, checkpoints: 0, unwitnessed: shard.size }
   const tip = await readStoredNote(ctx, { year: shard.year, size: newest.size, note: newest.note }, { policy, faults })
   if (!tip) return { year: undefined, checkpoints: 0, unwitnessed: shard.size }

@@ -3,10 +3,9 @@ import { toJcs } from '#domain/audit-entry.ts'
 import { type EntryText, parseEntryText } from '#domain/entry-text.ts'
 import type { LogCheck } from '#domain/log-check.ts'
 import { leafHash } from '#domain/merkle.ts'
-import type { Fault, Faults } from '#domain/verdict.ts'
+import type { Fault } from '#domain/verdict.ts'
 import { CrosslineError } from '#errors.ts'
-import { countStrayEntries, type StoredEntry } from '#storage/fsck-store.ts'
-import type { Db } from '#storage/report-store.ts'
+import type { StoredEntry } from '#storage/fsck-store.ts'
 import type { Opening } from './append-audit.ts'
 import type { StepContext } from './context.ts'
 import { openJson, openSubjectKey } from './subject-keys.ts'
@@ -41,6 +40,12 @@ function checkColumns(row: StoredEntry, { event, ref, n }: EntryText, add: AddFa
     row.to === (to ?? null)
   if (!isSame)
     add({ stage: 'inclusion', kind: 'tampered', says: 'The columns beside the entry say something else than its bytes.' })
+  if (row.isPlaced === false)
+    add({
+      stage: 'inclusion',
+      kind: 'tampered',
+      says: 'What questions find the entry by is not what the entry says: answers would leave it out, or show it where it is not.',
+    })
 }
 
 /** Opens what can be opened. What was erased is no fault when the log says so; what is just gone is one. Gives the values. */
@@ -79,21 +84,4 @@ function openStored(ctx: Pick<StepContext, 'keys'>, row: StoredEntry, add: AddFa
     add({ stage: 'disclosure', kind: 'tampered', says: 'What would open the entry was changed: it does not open with its key.' })
     return {}
   }
-}
-
-/** Every entry stands in a tree or in the queue: one that the sealer never gets to see would be in no proof. */
-export async function checkStrays(db: Db, faults: Faults, limit: number): Promise<void> {
-  let strays = 0
-  for (let afterId = -1; ; ) {
-    const page = await countStrayEntries(db, { afterId, limit })
-    if (!page) break
-    strays += page.strays
-    afterId = page.lastId
-  }
-  if (strays > 0)
-    faults.add({
-      stage: 'inclusion',
-      kind: 'tampered',
-      says: `Entries that are in no tree and do not wait for one: ${strays}. An entry was taken out of the queue before it was sealed.`,
-    })
 }

@@ -108,6 +108,7 @@ export function yearOfEntry(self: string, { id, leaf, entry }: PendingEntry): nu
   return year
 }
 
-function splitHashes(bytes: Buffer): Buffer[] {
+/** The hashes of an edge as it is stored. */
+export function splitHashes(bytes: Buffer): Buffer[] {
   return Array.from({ length: bytes.length / hashBytes }, (_, n) => bytes.subarray(n * hashBytes, (n + 1) * hashBytes))
 }

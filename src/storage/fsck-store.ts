@@ -8,11 +8,13 @@ export interface StoredShard {
   origin: string
   size: number
   root: Buffer
+  /** What the sealer goes on from. */
+  edge: Buffer
 }
 
 /** All shards, the oldest first. */
 export async function findShards(db: Db): Promise<StoredShard[]> {
-  return db.selectFrom('audit_shard').select(['year', 'origin', 'size', 'root']).orderBy('year').execute()
+  return db.selectFrom('audit_shard').select(['year', 'origin', 'size', 'root', 'edge']).orderBy('year').execute()
 }
 
 /** An entry with everything that the tables say of it. Of one that is gone only its leaf is there. */
@@ -35,6 +37,8 @@ export interface StoredEntry {
   wrapped: Buffer | null
   /** Of one whose opening is gone: whether a later `entry.erased` stands in its chain. */
   isErased: boolean | null
+  /** Whether what liaisons' questions find it by says the same as the entry; null while it waits. */
+  isPlaced: boolean | null
 }
 
 const columns = sql`e.event, e.item_ref as ref, e.item_seq as n, e.from_member as "from", e.to_member as "to", e.country, e.entry, e.leaf,
@@ -49,8 +53,13 @@ export async function readSealedPage(
   { year, from, limit }: { year: number; from: number; limit: number },
 ): Promise<StoredEntry[]> {
   const found = await sql<StoredEntry>`
-    select l.leaf_index as index, l.entry_id as "entryId", l.hash as noted, ${columns}
+    select l.leaf_index as index, l.entry_id as "entryId", l.hash as noted, ${columns},
+      coalesce((f.entry_id, f.recorded_at, f.event, f.from_member, f.to_member, f.country)
+        is not distinct from (e.id, e.recorded_at, e.event, e.from_member, e.to_member, e.country)
+        and e.recorded_at between s.earliest and s.latest, false) as "isPlaced"
     from audit_leaf l left join audit_entry e on e.id = l.entry_id ${openable}
+      left join audit_place f on f.year = l.year and f.leaf_index = l.leaf_index and f.leaf_index >= ${from} and f.leaf_index < ${from + limit}
+      left join audit_stretch s on s.year = l.year and s.n = l.leaf_index / 1024
     where l.year = ${year} and l.leaf_index >= ${from} and l.leaf_index < ${from + limit} order by l.leaf_index`.execute(db)
   return found.rows
 }
@@ -65,7 +74,7 @@ export async function readRecentPage(
       select id as entry_id, leaf as noted from audit_pending
       union all select entry_id, hash from audit_leaf where year > ${year} or (year = ${year} and leaf_index >= ${size})
     )
-    select null as index, r.entry_id as "entryId", r.noted, ${columns}
+    select null as index, r.entry_id as "entryId", r.noted, ${columns}, null as "isPlaced"
     from recent r left join audit_entry e on e.id = r.entry_id ${openable}
     where r.entry_id > ${afterId} order by r.entry_id limit ${limit}`.execute(db)
   return found.rows
@@ -83,7 +92,8 @@ export async function countStrayEntries(
   const found = await sql<{ lastId: number | null; strays: number }>`
     with page as materialized (select id from audit_entry where id > ${afterId} order by id limit ${limit}),
       placed as materialized (
-        select entry_id as id from audit_leaf where entry_id > ${afterId} and entry_id <= (select max(id) from page)
+        select entry_id as id from audit_leaf join audit_shard on audit_shard.year = audit_leaf.year and leaf_index < size
+          where entry_id > ${afterId} and entry_id <= (select max(id) from page)
         union all select id from audit_pending where id > ${afterId} and id <= (select max(id) from page)
       )
     select (select max(id) from page) as "lastId", (select count(*) from (select id from page except select id from placed) stray)::int as strays`.execute(
@@ -91,6 +101,20 @@ export async function countStrayEntries(
   )
   const { lastId = null, strays = 0 } = found.rows[0] ?? {}
   return lastId === null ? undefined : { lastId, strays }
+}
+
+/** How many years have leaves, or places that questions find, outside of their tree: past its size, or of a year that has none. */
+export async function countOutsideTree(db: Db): Promise<number> {
+  const outside = (table: 'audit_leaf' | 'audit_place') => sql`
+    with recursive years (year) as (
+      select min(year) from ${sql.table(table)}
+      union all select (select min(year) from ${sql.table(table)} t where t.year > years.year) from years where years.year is not null
+    )
+    select y.year from years y left join audit_shard s on s.year = y.year
+    where exists (select from ${sql.table(table)} t where t.year = y.year and t.leaf_index >= coalesce(s.size, 0))`
+  const found = await sql<{ count: number }>`
+    select count(*)::int as count from ((${outside('audit_leaf')}) union all (${outside('audit_place')})) found`.execute(db)
+  return found.rows[0]?.count ?? 0
 }
 
 /** The last entry of each item as the writer keeps it, by ref. */

@@ -149,6 +149,60 @@ const ways: [string, string, string, Partial<LogVerification['faults'][number]>]
     { stage: 'consistency' },
   ],
   [
+    'the edge that the sealer goes on from',
+    'audit_shard',
+    'update crossline.audit_shard set edge = set_bit(edge, 300, 1 - get_bit(edge, 300))',
+    { stage: 'root' },
+  ],
+  [
+    'an edge that is cut off',
+    'audit_shard',
+    'update crossline.audit_shard set edge = substr(edge, 1, length(edge) - 32)',
+    { stage: 'root' },
+  ],
+  ...['event', 'from_member', 'to_member', 'country'].map((column): (typeof ways)[number] => [
+    `the ${column} that questions find an entry by`,
+    'audit_place',
+    `update crossline.audit_place set ${column} = 'XX' where leaf_index = 300`,
+    { stage: 'inclusion', index: 300 },
+  ]),
+  [
+    'a time that questions find an entry by',
+    'audit_place',
+    "update crossline.audit_place set recorded_at = recorded_at + interval '1 day' where leaf_index = 300",
+    { stage: 'inclusion', index: 300 },
+  ],
+  [
+    'two places that were exchanged',
+    'audit_place',
+    'update crossline.audit_place a set entry_id = b.entry_id from crossline.audit_place b where a.leaf_index + b.leaf_index = 601 and a.leaf_index in (300, 301)',
+    { stage: 'inclusion', index: 300 },
+  ],
+  [
+    'an entry that no question finds',
+    'audit_place',
+    'delete from crossline.audit_place where leaf_index = 300',
+    { stage: 'inclusion', index: 300 },
+  ],
+  [
+    'a stretch that no question of its time finds',
+    'audit_stretch',
+    "update crossline.audit_stretch set earliest = 'infinity'",
+    { stage: 'inclusion', index: 0 },
+  ],
+  [
+    'a place that no leaf has',
+    'audit_place',
+    'insert into crossline.audit_place select year, 5000, entry_id, recorded_at, event, from_member, to_member, country from crossline.audit_place where leaf_index = 300',
+    { stage: 'inclusion' },
+  ],
+  [
+    'a leaf of a year that has no tree',
+    'audit_leaf',
+    "insert into crossline.audit_leaf values (1999, 0, 999999, sha256('x'))",
+    { stage: 'inclusion' },
+  ],
+  [
     'a head that names an earlier entry',
     'audit_head',
     'update crossline.audit_head set n = n - 1 where n > 100',
@@ -239,6 +293,16 @@ t.test('an entry that was taken out of the queue before it was sealed is told', 
     afterId = page.lastId
   }
   t.same({ strays, pages }, { strays: 1, pages: 6 }, 'in pages of any size')
+  await tamper(
+    log,
+    'audit_leaf',
+    `insert into crossline.audit_leaf select 1999, 0, id, leaf from crossline.audit_entry where id = ${last}`,
+  )
+  const hidden = await fsck(log)
+  t.ok(
+    hidden.faults.some(({ says }) => says.includes('taken out of the queue')),
+    'a leaf that no tree has does not hide it',
+  )
 })
 
 t.test('evidence against our own log is a fault, evidence against a peer is counted', async (t) => {
