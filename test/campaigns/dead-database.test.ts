@@ -14,7 +14,7 @@ import { makeTestCertificates } from '../certificates.ts'
 import type { Teardown } from '../database.ts'
 import { defaultMembers, environmentOf, eventually, freePort } from '../network.ts'
 import { makeFolder, waitForEnd } from '../storage/fixtures.ts'
-import { openHeldLine } from './held-line.ts'
+import { openHeldLine } from '../crash/held-line.ts'
 
 const program = join(import.meta.dirname, '..', '..', 'bin', 'crossline.js')
 const folder = await mkdtemp(join(tmpdir(), 'crossline-dead-database-'))

@@ -6,7 +6,7 @@ import { connect, withClient } from '#storage/admin-client.ts'
 import { readBundle } from '../audit/read-bundle.ts'
 import { createTestDatabase } from '../database.ts'
 import { eventually, reportOf } from '../network.ts'
-import { type NodeProcess, prepareProcesses } from './node-process.ts'
+import { type NodeProcess, prepareProcesses } from '../crash/node-process.ts'
 
 const ask = (node: NodeProcess, query: string, values: unknown[] = []) =>
   withClient(node.database.adminUrl, (client) => client.query(query, values))

@@ -9,8 +9,8 @@ import { checkSealed, type OwnLog, openLog } from '../audit/own-log.ts'
 import type { Teardown } from '../database.ts'
 import { eventually } from '../network.ts'
 import { isRoot, makeFolder } from '../storage/fixtures.ts'
-import { startMortalServer } from './mortal-server.ts'
-import { holdTable } from './node-process.ts'
+import { startMortalServer } from '../crash/mortal-server.ts'
+import { holdTable } from '../crash/node-process.ts'
 
 const needsRoot = isRoot ? false : 'only root can mount a small disk'
 const file = ({ folder }: OwnLog) => join(folder, 'audit', 'checkpoint-2026')

@@ -12,7 +12,7 @@ import { findLatestCheckpoint } from '#storage/tree-store.ts'
 import { checkSealed } from '../audit/own-log.ts'
 import { createTestDatabase, type Teardown } from '../database.ts'
 import { eventually, reportOf } from '../network.ts'
-import { holdTable, type NodeProcess, prepareProcesses } from './node-process.ts'
+import { holdTable, type NodeProcess, prepareProcesses } from '../crash/node-process.ts'
 
 async function startOne(t: Teardown): Promise<NodeProcess> {
   // It runs alone, and asks no witness before it seals on.

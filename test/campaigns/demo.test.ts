@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { demoItems, findDifferences } from '#commands/demo-scenario.ts'
 import type { Item } from '#schema/report.ts'
-import { findProcessesOf, type Running, start } from './program.ts'
+import { findProcessesOf, type Running, start } from '../commands/program.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'crossline-demo-test-'))
 await chmod(folder, 0o711)

@@ -1,6 +1,6 @@
 // The chaos run of `npm run chaos:audit`, as short as every run of the tests can bear. CROSSLINE_CHAOS_KILLS asks for more.
 import t from 'tap'
-import { isUnharmed, runChaos, steps } from './chaos-audit.ts'
+import { isUnharmed, runChaos, steps } from '../crash/chaos-audit.ts'
 
 const kills = Number(process.env.CROSSLINE_CHAOS_KILLS ?? 40)
 

@@ -2,9 +2,9 @@
 import t from 'tap'
 import { createTestDatabase } from '../database.ts'
 import { eventually } from '../network.ts'
-import { startMortalServer } from './mortal-server.ts'
-import { holdTable, letTimePass, prepareProcesses } from './node-process.ts'
-import { checkSettled, type Exchange, submit } from './outcome.ts'
+import { startMortalServer } from '../crash/mortal-server.ts'
+import { holdTable, letTimePass, prepareProcesses } from '../crash/node-process.ts'
+import { checkSettled, type Exchange, submit } from '../crash/outcome.ts'
 
 t.test('a database that is killed at the receiver, while it stores', async (t) => {
   const mortal = await startMortalServer(t)
