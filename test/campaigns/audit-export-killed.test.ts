@@ -4,9 +4,9 @@ import { dirname, join } from 'node:path'
 import t from 'tap'
 import { connect, withClient } from '#storage/admin-client.ts'
 import { readBundle } from '../audit/read-bundle.ts'
+import { type NodeProcess, prepareProcesses } from '../crash/node-process.ts'
 import { createTestDatabase } from '../database.ts'
 import { eventually, reportOf } from '../network.ts'
-import { type NodeProcess, prepareProcesses } from '../crash/node-process.ts'
 
 const ask = (node: NodeProcess, query: string, values: unknown[] = []) =>
   withClient(node.database.adminUrl, (client) => client.query(query, values))

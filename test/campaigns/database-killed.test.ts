@@ -1,10 +1,10 @@
 // kill -9 of PostgreSQL itself in the middle of a delivery, at either end: the node survives it, says so, and goes on when it is back.
 import t from 'tap'
-import { createTestDatabase } from '../database.ts'
-import { eventually } from '../network.ts'
 import { startMortalServer } from '../crash/mortal-server.ts'
 import { holdTable, letTimePass, prepareProcesses } from '../crash/node-process.ts'
 import { checkSettled, type Exchange, submit } from '../crash/outcome.ts'
+import { createTestDatabase } from '../database.ts'
+import { eventually } from '../network.ts'
 
 t.test('a database that is killed at the receiver, while it stores', async (t) => {
   const mortal = await startMortalServer(t)

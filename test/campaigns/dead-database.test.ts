@@ -11,10 +11,10 @@ import t from 'tap'
 import { authorDevNetwork } from '#commands/office-dev-network.ts'
 import { type EmbeddedServer, ensureDatabase, startEmbeddedServer } from '#storage/embedded-server.ts'
 import { makeTestCertificates } from '../certificates.ts'
+import { openHeldLine } from '../crash/held-line.ts'
 import type { Teardown } from '../database.ts'
 import { defaultMembers, environmentOf, eventually, freePort } from '../network.ts'
 import { makeFolder, waitForEnd } from '../storage/fixtures.ts'
-import { openHeldLine } from '../crash/held-line.ts'
 
 const program = join(import.meta.dirname, '..', '..', 'bin', 'crossline.js')
 const folder = await mkdtemp(join(tmpdir(), 'crossline-dead-database-'))

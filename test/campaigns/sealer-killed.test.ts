@@ -10,9 +10,9 @@ import { auditKeyFile } from '#crypto/audit-keys.ts'
 import { tryExclusive } from '#storage/process-lock.ts'
 import { findLatestCheckpoint } from '#storage/tree-store.ts'
 import { checkSealed } from '../audit/own-log.ts'
+import { holdTable, type NodeProcess, prepareProcesses } from '../crash/node-process.ts'
 import { createTestDatabase, type Teardown } from '../database.ts'
 import { eventually, reportOf } from '../network.ts'
-import { holdTable, type NodeProcess, prepareProcesses } from '../crash/node-process.ts'
 
 async function startOne(t: Teardown): Promise<NodeProcess> {
   // It runs alone, and asks no witness before it seals on.

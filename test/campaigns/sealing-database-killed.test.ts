@@ -6,11 +6,11 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { findLatestCheckpoint } from '#storage/tree-store.ts'
 import { checkSealed, type OwnLog, openLog } from '../audit/own-log.ts'
+import { startMortalServer } from '../crash/mortal-server.ts'
+import { holdTable } from '../crash/node-process.ts'
 import type { Teardown } from '../database.ts'
 import { eventually } from '../network.ts'
 import { isRoot, makeFolder } from '../storage/fixtures.ts'
-import { startMortalServer } from '../crash/mortal-server.ts'
-import { holdTable } from '../crash/node-process.ts'
 
 const needsRoot = isRoot ? false : 'only root can mount a small disk'
 const file = ({ folder }: OwnLog) => join(folder, 'audit', 'checkpoint-2026')
