@@ -189,6 +189,18 @@ export function membersOf(
   return members
 }
 
+/** The same with signed notes before each chunk of entries, one list for each. */
+export function withBrackets(members: Members, brackets: readonly (readonly string[])[]): Members {
+  const all: Members = new Map()
+  for (const [name, bytes] of members) {
+    const [, n] = /\/entries\/([0-9]{6})\.ndjson$/.exec(name) ?? []
+    const notes = n === undefined ? [] : (brackets[Number(n)] ?? [])
+    if (notes.length > 0) all.set(name.replace('entries', 'brackets'), toLines(notes.map((note) => ({ note }))))
+    all.set(name, bytes)
+  }
+  return all
+}
+
 /** The same with a table beside each chunk of entries, as format csv has it. */
 export function withTables(members: Members): Members {
   const tabled: Members = new Map()

@@ -8,107 +8,6 @@ import { parseArgs } from "node:util";
 // src/commands/verify-file.ts
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
 
-// src/domain/verification.ts
-var toleranceMs = 6e4;
-
-// src/domain/report-verification.ts
-var headlines = {
-  valid: "VALID: every entry that is here stands in the log as it was sealed, unaltered.",
-  tampered: "TAMPERED: this is not what was sealed.",
-  incomplete: "INCOMPLETE: what is here was not found to be altered, but it does not prove what it should.",
-  unreadable: "UNREADABLE: this can not be verified at all."
-};
-var maxNotes = 12;
-function reportVerification(found, what) {
-  const paragraphs = [
-    [headlines[found.verdict]],
-    describeFaults(found),
-    found.logs.map(describeLog),
-    describeChecks(found, what),
-    ["Not proven:", ...listUnproven(found, what).map((note) => `- ${note}`)]
-  ];
-  return paragraphs.filter((lines) => lines.length > 0).map((lines) => lines.join("\n")).join("\n\n");
-}
-function describeFaults({ faults, faultCount }) {
-  const [first, ...more] = faults;
-  if (!first) return [];
-  const others = more.slice(0, maxNotes).map((fault) => `also: ${describeFault(fault)}`);
-  const rest = faultCount - 1 - others.length;
-  return [`First fault: ${describeFault(first)}`, ...others, ...rest > 0 ? [`and ${rest} more`] : []];
-}
-function describeFault({ stage, log, index, says }) {
-  const place = [log, index === void 0 ? void 0 : `entry ${index}`].filter((part) => part !== void 0).join(", ");
-  return `${says} [${[stage, place].filter((part) => part !== "").join("; ")}]`;
-}
-function describeLog({ origin, size, root, witnesses, witnessed, needed, of, entries }) {
-  const names = witnesses.map(({ name: name2, at }) => `${name2} ${at}`).join(", ");
-  return [
-    `Log ${origin}: ${size} entries under root ${root}`,
-    `  checked here: ${entries} entries`,
-    `  witnessed ${witnessed} of ${of} (the policy asks for ${needed})${names === "" ? "" : `: ${names}`}`
-  ].join("\n");
-}
-function describeChecks({ counts, complete, since, bundlePolicy, manifest, verdict }, what) {
-  const lines = [
-    `Checked: ${counts.entries} entries of ${counts.items} items, ${counts.disclosed} disclosed values; ${counts.seen} entries name an earlier checkpoint that was recomputed.`
-  ];
-  if (verdict === "valid") lines.push(`Complete: ${completeWords[complete]}`);
-  if (since !== "not asked")
-    lines.push(
-      `The older checkpoint: ${since === "extended" ? "the log only grew since" : "not proven to be the beginning of this log"}.`
-    );
-  if (manifest) lines.push(`The ${what} says that it was made by ${manifest.member} at ${manifest.createdAt}.`);
-  if (bundlePolicy === "other") lines.push("The policy inside the bundle is another than the one given; the one given decided.");
-  return lines;
-}
-var completeWords = {
-  log: "every entry of the log is here.",
-  item: "no entry of the item is left out up to the index that the log states; nothing is claimed of what came after it.",
-  country: "no item of the country is left out, and no entry of one, up to the index that the log states.",
-  none: "not claimed. Entries may have been left out of the selection."
-};
-function listUnproven({ counts, complete, since, logs, manifest, verdict }, what) {
-  const notes = ["that what the entries state is true: only that it was stated then and not changed since"];
-  if (complete === "none") notes.push("that nothing was left out");
-  if (counts.gaps + counts.openStarts > 0) notes.push(`${counts.gaps + counts.openStarts} entries whose predecessor is not here`);
-  if (counts.seen < counts.entries)
-    notes.push(
-      `how early ${counts.entries - counts.seen} entries were written: what they had seen is not here, or was the empty log`
-    );
-  if (logs.some(({ needed }) => needed === 0))
-    notes.push("that anybody but the log itself vouches for it: the policy asks for no witness");
-  notes.push(`times closer than ${toleranceMs / 1e3} s, and the time that a database noted beside an entry (recordedAt)`);
-  if (manifest) notes.push(`what the ${what} says of itself: when it was made, for whom, by which filter`);
-  if (since === "not asked" && verdict === "valid")
-    notes.push("that the log never showed anybody something else: compare with a checkpoint that you kept (--since)");
-  return notes;
-}
-
-// src/domain/verdict.ts
-var stages = ["read", "quorum", "signature", "root", "inclusion", "consistency", "chain", "disclosure", "time"];
-var exitCodes = { valid: 0, tampered: 1, incomplete: 2, unreadable: 3 };
-var weight = ["unreadable", "tampered", "incomplete"];
-var keptOfEach = 3;
-function collectFaults() {
-  const kept = /* @__PURE__ */ new Map();
-  let count2 = 0;
-  const list = () => weight.flatMap((kind) => stages.flatMap((stage) => kept.get(`${kind} ${stage}`) ?? []));
-  return {
-    get count() {
-      return count2;
-    },
-    add: (fault) => {
-      count2++;
-      const name2 = `${fault.kind} ${fault.stage}`;
-      const alike = kept.get(name2) ?? [];
-      kept.set(name2, alike);
-      if (alike.length < keptOfEach) alike.push(fault);
-    },
-    list,
-    verdict: () => list()[0]?.kind ?? "valid"
-  };
-}
-
 // src/errors.ts
 var errorCodes = {
   // Hotline, liaison and operator API
@@ -186,6 +85,368 @@ var CrosslineError = class extends Error {
     this.facts = facts.facts;
   }
 };
+
+// src/domain/exact-text.ts
+var decimal = /^(?:0|[1-9][0-9]{0,15})$/;
+function parseDecimal(text) {
+  if (!decimal.test(text)) return void 0;
+  const number = Number(text);
+  return Number.isSafeInteger(number) ? number : void 0;
+}
+function parseBase64(text) {
+  const bytes2 = Buffer.from(text, "base64");
+  return bytes2.toString("base64") === text ? bytes2 : void 0;
+}
+function parseHash(text) {
+  const bytes2 = parseBase64(text);
+  return bytes2?.length === 32 ? bytes2 : void 0;
+}
+
+// src/domain/signed-note.ts
+import { hash } from "node:crypto";
+var maxSignatures = 100;
+var maxNoteLength = 1048576;
+var signatureLine = /^— ([^ ]+) ([A-Za-z0-9+/=]+)$/u;
+var forbidden = /[^\P{Cc}\n]|\ufffd/u;
+var notInName = /[\s\p{Cc}\p{Z}+]/u;
+function parseNote(note) {
+  if (note.length > maxNoteLength) throw refusal("the note is too long");
+  if (!note.isWellFormed() || forbidden.test(note)) throw refusal("the note holds a character that no note may hold");
+  const end = note.lastIndexOf("\n\n");
+  if (end < 0 || !note.endsWith("\n")) throw refusal("the note has no text, no signature or no last newline");
+  const lines = note.slice(end + 2, -1).split("\n");
+  if (lines.length > maxSignatures) throw refusal("the note has too many signatures");
+  const signatures = lines.map(parseSignatureLine);
+  refuseSecondSignature(signatures);
+  return { text: note.slice(0, end + 1), signatures };
+}
+function checkKeyName(name2) {
+  if (name2 === "" || !name2.isWellFormed() || notInName.test(name2) || forbidden.test(name2))
+    throw refusal("a name is empty or holds a space, a plus or a control character");
+  return name2;
+}
+function parseVerifierKey(text) {
+  const [, name2 = "", keyId, encoded = ""] = /^([^+]*)\+([0-9a-f]{8})\+(.*)$/su.exec(text) ?? [];
+  const bytes2 = parseBase64(encoded);
+  const type = bytes2?.[0];
+  if (!bytes2 || type !== 1 && type !== 4) throw refusal("a verifier key is not one of Ed25519 or cosignature/v1");
+  const key = makeVerifierKey(name2, type, bytes2.subarray(1));
+  if (key.keyId.toString("hex") !== keyId) throw refusal("the key id does not belong to the verifier key");
+  return key;
+}
+function makeVerifierKey(name2, type, publicKey) {
+  if (publicKey.length !== 32) throw refusal("a public key has not 32 bytes");
+  const typed = Buffer.concat([Buffer.of(type), publicKey]);
+  const keyId = hash("sha256", Buffer.concat([Buffer.from(`${checkKeyName(name2)}
+`), typed]), "buffer").subarray(0, 4);
+  return { name: name2, type, keyId, publicKey, text: `${name2}+${keyId.toString("hex")}+${typed.toString("base64")}` };
+}
+function parseSignatureLine(line) {
+  const [, name2 = "", encoded = ""] = signatureLine.exec(line) ?? [];
+  const bytes2 = parseBase64(encoded);
+  if (!bytes2 || bytes2.length <= 4) throw refusal("a signature line does not have its form");
+  return { name: checkKeyName(name2), keyId: bytes2.subarray(0, 4), signature: bytes2.subarray(4), line: `${line}
+` };
+}
+function refuseSecondSignature(signatures) {
+  const keys = new Set(signatures.map(({ name: name2, keyId }) => `${name2}+${keyId.toString("hex")}`));
+  if (keys.size !== signatures.length) throw refusal("a key has signed twice");
+}
+var refusal = (why) => new CrosslineError("bad_checkpoint", { detail: `Not a signed note: ${why}` });
+
+// src/domain/tlog-policy.ts
+var maxLength = 1048576;
+var forbidden2 = /[^\t\n\x20-\x7e\u0080-\uffff]/;
+function parsePolicy(text) {
+  if (text.length > maxLength) throw refusal2("the file is too long");
+  if (!text.endsWith("\n")) throw refusal2("the last line has no newline");
+  const draft = newDraft();
+  text.split("\n").forEach((line, n) => {
+    const fault = readLine(draft, line);
+    if (fault) throw refusal2(fault, n + 1);
+  });
+  const { logs, witnesses, groups, quorum } = draft;
+  if (quorum === void 0) throw refusal2("there is no quorum line");
+  return { logs, witnesses, groups, quorum };
+}
+function newDraft() {
+  const seen = {
+    names: /* @__PURE__ */ new Set(["none"]),
+    members: /* @__PURE__ */ new Set(),
+    logKeys: /* @__PURE__ */ new Set(),
+    witnessKeys: /* @__PURE__ */ new Set()
+  };
+  return { logs: [], witnesses: [], groups: [], quorum: void 0, ...seen };
+}
+function readLine(draft, line) {
+  if (forbidden2.test(line)) return "it holds a control character";
+  const [keyword, ...words] = line.split(/[\t ]+/).filter((word2) => word2 !== "");
+  if (keyword === void 0 || keyword.startsWith("#")) return void 0;
+  if (keyword === "log") return readLog(draft, words);
+  if (keyword === "witness") return readWitness(draft, words);
+  if (keyword === "group") return readGroup(draft, words);
+  if (keyword === "quorum") return readQuorum(draft, words);
+  return "it begins with no word that a policy knows";
+}
+function readLog(draft, [keyText = "", ...more]) {
+  if (more.length > 1) return "it has too many words";
+  const key = readKey(keyText);
+  if (key?.type !== 1) return "it has no Ed25519 verifier key of a log";
+  if (!isNew(draft.logKeys, key.publicKey.toString("hex")))
+    return "two logs have the same public key, so a new log needs a new key";
+  draft.logs.push(key);
+  return void 0;
+}
+function readWitness(draft, [name2 = "", keyText = "", url, ...more]) {
+  if (more.length > 0) return "it has too many words";
+  const key = readKey(keyText);
+  if (key?.type !== 4) return "it has no cosignature/v1 verifier key of a witness";
+  if (!isNew(draft.witnessKeys, key.publicKey.toString("hex"))) return "two witnesses have the same public key";
+  if (!isNew(draft.names, name2)) return "its name is taken";
+  draft.witnesses.push({ name: name2, key, ...url === void 0 ? {} : { url } });
+  return void 0;
+}
+function readGroup(draft, [name2 = "", thresholdText = "", ...members]) {
+  if (members.length === 0) return "the group has no members";
+  const threshold = readThreshold(thresholdText, members.length);
+  if (threshold === void 0 || threshold < 1 || threshold > members.length)
+    return "the threshold is not one that the group can have";
+  for (const member2 of members) {
+    if (member2 === "none" || !draft.names.has(member2)) return "a member is not defined above";
+    if (!isNew(draft.members, member2)) return "a member is already in a group";
+  }
+  if (!isNew(draft.names, name2)) return "its name is taken";
+  draft.groups.push({ name: name2, threshold, members });
+  return void 0;
+}
+function readThreshold(text, members) {
+  if (text === "any") return 1;
+  return text === "all" ? members : parseDecimal(text);
+}
+function readQuorum(draft, [name2 = "", ...more]) {
+  if (more.length > 0) return "it has too many words";
+  if (draft.quorum !== void 0) return "there is a quorum already";
+  if (!draft.names.has(name2)) return "the quorum is not defined above";
+  draft.quorum = name2;
+  return void 0;
+}
+function readKey(text) {
+  try {
+    return parseVerifierKey(text);
+  } catch {
+    return void 0;
+  }
+}
+function isNew(seen, value) {
+  const before = seen.size;
+  return seen.add(value).size > before;
+}
+function meetsQuorum(policy, witnesses) {
+  const known = policy.witnesses.map(({ name: name2 }) => name2);
+  const witnessed = /* @__PURE__ */ new Set(["none", ...known.filter((name2) => witnesses.has(name2))]);
+  for (const { name: name2, threshold, members } of policy.groups)
+    if (members.filter((member2) => witnessed.has(member2)).length >= threshold) witnessed.add(name2);
+  return witnessed.has(policy.quorum);
+}
+function describeQuorum(policy) {
+  const parts = new Map([
+    ["none", { needed: 0, of: 0 }],
+    ...policy.witnesses.map(({ name: name2 }) => [name2, { needed: 1, of: 1 }])
+  ]);
+  for (const { name: name2, threshold, members } of policy.groups) {
+    const inside = members.map((member2) => parts.get(member2) ?? { needed: 0, of: 0 });
+    const cheapest = inside.map(({ needed }) => needed).sort((a, b) => a - b);
+    parts.set(name2, { needed: sum(cheapest.slice(0, threshold)), of: sum(inside.map((part) => part.of)) });
+  }
+  return parts.get(policy.quorum) ?? { needed: 0, of: 0 };
+}
+var sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
+var refusal2 = (why, line) => new CrosslineError("bad_policy", {
+  detail: line === void 0 ? `The policy is not usable: ${why}` : `The policy is not usable, line ${line}: ${why}`,
+  ...line === void 0 ? {} : { facts: { line } }
+});
+
+// src/domain/time-bracket.ts
+var toleranceMs = 6e4;
+var sealingMs = 6e4 + toleranceMs;
+var always = { notBefore: "", notAfter: "~" };
+var lastMoment = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+var textOf = (ms) => new Date(Math.min(Math.max(ms, 0), lastMoment)).toISOString();
+function quorumMoment(policy, witnesses) {
+  const signed = /* @__PURE__ */ new Set();
+  if (meetsQuorum(policy, signed)) return void 0;
+  for (const { name: name2, at } of witnesses.toSorted((one, other2) => one.at.getTime() - other2.at.getTime()))
+    if (meetsQuorum(policy, signed.add(name2))) return at;
+  return void 0;
+}
+function createBrackets(last) {
+  let notes = noNotes();
+  let earlier;
+  let later;
+  let from = 0;
+  let until = 0;
+  let bracket = describeBracket(void 0, void 0, void 0);
+  const next = () => {
+    const { value, done } = notes.next();
+    return done ? void 0 : value;
+  };
+  const move = (index) => {
+    while (later && later.size <= index) {
+      earlier = later;
+      later = next();
+    }
+    const isHeld = index < last.size;
+    bracket = describeBracket(earlier, later ?? (isHeld ? atLast(last) : void 0), isHeld ? last.first : void 0);
+    from = earlier?.size ?? 0;
+    until = Math.min(later?.size ?? Number.POSITIVE_INFINITY, isHeld ? last.size : Number.POSITIVE_INFINITY);
+  };
+  const end = () => {
+    while (later) later = next();
+  };
+  return {
+    bring: (given) => {
+      end();
+      notes = given[Symbol.iterator]();
+      earlier = void 0;
+      later = next();
+      from = until = 0;
+    },
+    around: (index) => {
+      if (index >= until) move(index);
+      return index < from ? describeBracket(void 0, void 0, void 0) : bracket;
+    },
+    end
+  };
+}
+function* noNotes() {
+}
+var atLast = ({ size, moment }) => moment && { size, moment };
+function describeBracket(earlier, later, first) {
+  const ends = [later?.moment, first].flatMap((moment) => moment?.getTime() ?? []);
+  const seconds = earlier && later && Math.max(0, (later.moment.getTime() - earlier.moment.getTime()) / 1e3);
+  return {
+    notBefore: earlier ? textOf(earlier.moment.getTime() - sealingMs) : always.notBefore,
+    notAfter: ends.length > 0 ? textOf(Math.min(...ends) + toleranceMs) : always.notAfter,
+    hasEarlier: earlier !== void 0,
+    seconds
+  };
+}
+
+// src/domain/report-verification.ts
+var headlines = {
+  valid: "VALID: every entry that is here stands in the log as it was sealed, unaltered.",
+  tampered: "TAMPERED: this is not what was sealed.",
+  incomplete: "INCOMPLETE: what is here was not found to be altered, but it does not prove what it should.",
+  unreadable: "UNREADABLE: this can not be verified at all."
+};
+var maxNotes = 12;
+function reportVerification(found, what) {
+  const paragraphs = [
+    [headlines[found.verdict]],
+    describeFaults(found),
+    found.logs.map(describeLog),
+    describeChecks(found, what),
+    ["Not proven:", ...listUnproven(found, what).map((note) => `- ${note}`)]
+  ];
+  return paragraphs.filter((lines) => lines.length > 0).map((lines) => lines.join("\n")).join("\n\n");
+}
+function describeFaults({ faults, faultCount }) {
+  const [first, ...more] = faults;
+  if (!first) return [];
+  const others = more.slice(0, maxNotes).map((fault) => `also: ${describeFault(fault)}`);
+  const rest = faultCount - 1 - others.length;
+  return [`First fault: ${describeFault(first)}`, ...others, ...rest > 0 ? [`and ${rest} more`] : []];
+}
+function describeFault({ stage, log, index, says }) {
+  const place = [log, index === void 0 ? void 0 : `entry ${index}`].filter((part) => part !== void 0).join(", ");
+  return `${says} [${[stage, place].filter((part) => part !== "").join("; ")}]`;
+}
+function describeLog({ origin, size, root, witnesses, witnessed, needed, of, entries }) {
+  const names = witnesses.map(({ name: name2, at }) => `${name2} ${at}`).join(", ");
+  return [
+    `Log ${origin}: ${size} entries under root ${root}`,
+    `  checked here: ${entries} entries`,
+    `  witnessed ${witnessed} of ${of} (the policy asks for ${needed})${names === "" ? "" : `: ${names}`}`
+  ].join("\n");
+}
+function describeChecks({ counts, complete, since, bundlePolicy, manifest, verdict }, what) {
+  const lines = [
+    `Checked: ${counts.entries} entries of ${counts.items} items, ${counts.disclosed} disclosed values; ${counts.seen} entries name an earlier checkpoint that was recomputed.`
+  ];
+  lines.push(describeBrackets(counts));
+  if (verdict === "valid") lines.push(`Complete: ${completeWords[complete]}`);
+  if (since !== "not asked")
+    lines.push(
+      `The older checkpoint: ${since === "extended" ? "the log only grew since" : "not proven to be the beginning of this log"}.`
+    );
+  if (manifest) lines.push(`The ${what} says that it was made by ${manifest.member} at ${manifest.createdAt}.`);
+  if (bundlePolicy === "other") lines.push("The policy inside the bundle is another than the one given; the one given decided.");
+  return lines;
+}
+function describeBrackets({ entries, bracketed, widest }) {
+  const least = `Dates: ${bracketed} of ${entries} entries stand between two checkpoints that enough witnesses had signed`;
+  return widest ? `${least}, at most ${widest.seconds} s apart (${widest.log}, entry ${widest.index}).` : `${least}.`;
+}
+var completeWords = {
+  log: "every entry of the log is here.",
+  item: "no entry of the item is left out up to the index that the log states; nothing is claimed of what came after it.",
+  country: "no item of the country is left out, and no entry of one, up to the index that the log states.",
+  none: "not claimed. Entries may have been left out of the selection."
+};
+function listUnproven({ counts, complete, since, logs, manifest, verdict }, what) {
+  const notes = ["that what the entries state is true: only that it was stated then and not changed since"];
+  if (complete === "none") notes.push("that nothing was left out");
+  if (counts.gaps + counts.openStarts > 0) notes.push(`${counts.gaps + counts.openStarts} entries whose predecessor is not here`);
+  if (counts.seen < counts.entries)
+    notes.push(`what ${counts.entries - counts.seen} entries had seen: it is not here, or was the empty log`);
+  if (logs.some(({ needed }) => needed === 0))
+    notes.push("that anybody but the log itself vouches for it, or for when it was written: the policy asks for no witness");
+  else notes.push(...listUndated(counts));
+  notes.push(
+    `dates closer than ${sealingMs / 1e3} s before and ${toleranceMs / 1e3} s after such checkpoints, and what a database noted beside an entry (recordedAt)`
+  );
+  if (manifest) notes.push(`what the ${what} says of itself: when it was made, for whom, by which filter`);
+  if (since === "not asked" && verdict === "valid")
+    notes.push("that the log never showed anybody something else: compare with a checkpoint that you kept (--since)");
+  return notes;
+}
+function listUndated({ noEarlier, unusedNotes }) {
+  const notes = [];
+  if (noEarlier > 0)
+    notes.push(
+      `that ${noEarlier} entries were not dated back: no earlier checkpoint is here, as at the start of a log, or it was held back`
+    );
+  if (unusedNotes > 0)
+    notes.push(
+      `anything by ${unusedNotes} checkpoints beside the entries: too few witnesses signed, or a key that the policy does not name`
+    );
+  return notes;
+}
+
+// src/domain/verdict.ts
+var stages = ["read", "quorum", "signature", "root", "inclusion", "consistency", "chain", "disclosure", "time"];
+var exitCodes = { valid: 0, tampered: 1, incomplete: 2, unreadable: 3 };
+var weight = ["unreadable", "tampered", "incomplete"];
+var keptOfEach = 3;
+function collectFaults() {
+  const kept = /* @__PURE__ */ new Map();
+  let count2 = 0;
+  const list = () => weight.flatMap((kind) => stages.flatMap((stage) => kept.get(`${kind} ${stage}`) ?? []));
+  return {
+    get count() {
+      return count2;
+    },
+    add: (fault) => {
+      count2++;
+      const name2 = `${fault.kind} ${fault.stage}`;
+      const alike = kept.get(name2) ?? [];
+      kept.set(name2, alike);
+      if (alike.length < keptOfEach) alike.push(fault);
+    },
+    list,
+    verdict: () => list()[0]?.kind ?? "valid"
+  };
+}
 
 // src/steps/verify-bundle.ts
 import { randomInt } from "node:crypto";
@@ -291,7 +552,7 @@ function doubledNumbers(numbers) {
 }
 
 // src/domain/log-check.ts
-import { hash as hash2 } from "node:crypto";
+import { hash as hash3 } from "node:crypto";
 
 // src/domain/entry-text.ts
 var digest = "[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]";
@@ -342,24 +603,24 @@ function isSorted(payload) {
 }
 
 // src/domain/merkle.ts
-import { hash } from "node:crypto";
+import { hash as hash2 } from "node:crypto";
 var hashBytes = 32;
 var leafScratch = Buffer.alloc(1 + 65536);
 var nodeScratch = Buffer.alloc(1 + 2 * hashBytes, 1);
 function leafHash(bytes2) {
-  if (bytes2.length >= leafScratch.length) return hash("sha256", Buffer.concat([Buffer.of(0), bytes2]), "buffer");
+  if (bytes2.length >= leafScratch.length) return hash2("sha256", Buffer.concat([Buffer.of(0), bytes2]), "buffer");
   leafScratch.set(bytes2, 1);
-  return hash("sha256", leafScratch.subarray(0, bytes2.length + 1), "buffer");
+  return hash2("sha256", leafScratch.subarray(0, bytes2.length + 1), "buffer");
 }
 function nodeHash(left, right) {
   nodeScratch.set(left, 1);
   nodeScratch.set(right, 1 + hashBytes);
-  return hash("sha256", nodeScratch, "buffer");
+  return hash2("sha256", nodeScratch, "buffer");
 }
 function merkleRoot(leaves) {
   let level = leaves;
   while (level.length > 1) level = levelAbove(level);
-  return level[0] ?? hash("sha256", "", "buffer");
+  return level[0] ?? hash2("sha256", "", "buffer");
 }
 function levelAbove(level) {
   const above = [];
@@ -372,8 +633,8 @@ function levelAbove(level) {
 }
 function rootFromInclusion({ leaf, index, size, path }) {
   if (!Number.isSafeInteger(index) || !Number.isSafeInteger(size) || index < 0 || index >= size)
-    throw refusal("the index is not in the tree");
-  if (leaf.length !== hashBytes || path.some((node2) => node2.length !== hashBytes)) throw refusal("a hash has not 32 bytes");
+    throw refusal3("the index is not in the tree");
+  if (leaf.length !== hashBytes || path.some((node2) => node2.length !== hashBytes)) throw refusal3("a hash has not 32 bytes");
   let node = Buffer.from(leaf);
   let at = index;
   let last = size - 1;
@@ -382,15 +643,15 @@ function rootFromInclusion({ leaf, index, size, path }) {
     last = Math.floor(last / 2);
   };
   for (const sibling of path) {
-    if (last === 0) throw refusal("the path is too long");
+    if (last === 0) throw refusal3("the path is too long");
     while (at === last && at % 2 === 0) up();
     node = at % 2 === 1 ? nodeHash(sibling, node) : nodeHash(node, sibling);
     up();
   }
-  if (last !== 0) throw refusal("the path is too short");
+  if (last !== 0) throw refusal3("the path is too short");
   return node;
 }
-var refusal = (why) => new CrosslineError("bad_evidence", { detail: `Inclusion does not verify: ${why}` });
+var refusal3 = (why) => new CrosslineError("bad_evidence", { detail: `Inclusion does not verify: ${why}` });
 
 // src/domain/tiles.ts
 var tileWidth = 256;
@@ -446,13 +707,13 @@ function spanOf(node) {
 function nodeFromTiles(node, hashesOf) {
   const { tile, from, count: count2 } = spanOf(node);
   const run = hashesOf(tile).subarray(from * hashBytes2, (from + count2) * hashBytes2);
-  if (run.length !== count2 * hashBytes2) throw refusal2("a tile lacks hashes");
+  if (run.length !== count2 * hashBytes2) throw refusal4("a tile lacks hashes");
   return merkleRoot(splitHashes(run));
 }
 function splitHashes(bytes2) {
   return Array.from({ length: bytes2.length / hashBytes2 }, (_, n) => bytes2.subarray(n * hashBytes2, (n + 1) * hashBytes2));
 }
-var refusal2 = (why) => new CrosslineError("bad_evidence", { detail: `No proof: ${why}` });
+var refusal4 = (why) => new CrosslineError("bad_evidence", { detail: `No proof: ${why}` });
 
 // src/domain/verified-tiles.ts
 var TileError = class extends Error {
@@ -527,14 +788,22 @@ var sized = ({ level, index }, size) => ({ level, index, width: widthIn({ level,
 var widthIn = ({ level, index }, size) => Math.min(width, Math.floor(size / width ** level) - index * width);
 
 // src/domain/log-check.ts
-var newCounts = () => ({ entries: 0, disclosed: 0, seen: 0, openStarts: 0, gaps: 0 });
-var emptyRoot = hash2("sha256", "", "base64url");
+var newCounts = () => ({
+  entries: 0,
+  disclosed: 0,
+  seen: 0,
+  openStarts: 0,
+  gaps: 0,
+  bracketed: 0,
+  widest: null,
+  noEarlier: 0,
+  unusedNotes: 0
+});
+var emptyRoot = hash3("sha256", "", "base64url");
 var width2 = 256;
 var maxKnownRoots = 4096;
 function createLogCheck(options) {
   const { log, tree, heads, faults, counts } = options;
-  const notAfter2 = options.notAfter?.at.toISOString() ?? "";
-  const cosigned = options.notAfter?.before ?? 0;
   const rootAt = knownRoots(tree);
   let next = 0;
   let entries = 0;
@@ -621,13 +890,28 @@ function createLogCheck(options) {
       });
   };
   const checkTime = (index, { at }) => {
-    if (index < cosigned && at > notAfter2)
+    const bracket = options.around(index);
+    countBracket(index, bracket);
+    if (at < bracket.notBefore)
       add({
         stage: "time",
         kind: "tampered",
         index,
-        says: "The entry is dated after the moment when a witness had already cosigned it."
+        says: "The entry is dated before the moment when witnesses had cosigned the log without it: it was dated back."
       });
+    else if (at > bracket.notAfter)
+      add({
+        stage: "time",
+        kind: "tampered",
+        index,
+        says: "The entry is dated after the moment when witnesses had already cosigned it."
+      });
+  };
+  const countBracket = (index, { hasEarlier, seconds }) => {
+    if (!hasEarlier) counts.noEarlier++;
+    if (seconds === void 0) return;
+    counts.bracketed++;
+    if (!counts.widest || seconds > counts.widest.seconds) counts.widest = { seconds, log, index };
   };
   const entry = (index, entry2, leaf) => {
     entries++;
@@ -686,188 +970,8 @@ function openCommitment(salt, value) {
   const most = 32 + value.length * 3;
   if (scratch.length < most) scratch = Buffer.alloc(most);
   scratch.write(salt, 0, 32, "base64url");
-  return hash2("sha256", scratch.subarray(0, 32 + scratch.write(value, 32)), "base64url");
+  return hash3("sha256", scratch.subarray(0, 32 + scratch.write(value, 32)), "base64url");
 }
-
-// src/domain/exact-text.ts
-var decimal = /^(?:0|[1-9][0-9]{0,15})$/;
-function parseDecimal(text) {
-  if (!decimal.test(text)) return void 0;
-  const number = Number(text);
-  return Number.isSafeInteger(number) ? number : void 0;
-}
-function parseBase64(text) {
-  const bytes2 = Buffer.from(text, "base64");
-  return bytes2.toString("base64") === text ? bytes2 : void 0;
-}
-function parseHash(text) {
-  const bytes2 = parseBase64(text);
-  return bytes2?.length === 32 ? bytes2 : void 0;
-}
-
-// src/domain/signed-note.ts
-import { hash as hash3 } from "node:crypto";
-var maxSignatures = 100;
-var maxNoteLength = 1048576;
-var signatureLine = /^— ([^ ]+) ([A-Za-z0-9+/=]+)$/u;
-var forbidden = /[^\P{Cc}\n]|\ufffd/u;
-var notInName = /[\s\p{Cc}\p{Z}+]/u;
-function parseNote(note) {
-  if (note.length > maxNoteLength) throw refusal3("the note is too long");
-  if (!note.isWellFormed() || forbidden.test(note)) throw refusal3("the note holds a character that no note may hold");
-  const end = note.lastIndexOf("\n\n");
-  if (end < 0 || !note.endsWith("\n")) throw refusal3("the note has no text, no signature or no last newline");
-  const lines = note.slice(end + 2, -1).split("\n");
-  if (lines.length > maxSignatures) throw refusal3("the note has too many signatures");
-  const signatures = lines.map(parseSignatureLine);
-  refuseSecondSignature(signatures);
-  return { text: note.slice(0, end + 1), signatures };
-}
-function checkKeyName(name2) {
-  if (name2 === "" || !name2.isWellFormed() || notInName.test(name2) || forbidden.test(name2))
-    throw refusal3("a name is empty or holds a space, a plus or a control character");
-  return name2;
-}
-function parseVerifierKey(text) {
-  const [, name2 = "", keyId, encoded = ""] = /^([^+]*)\+([0-9a-f]{8})\+(.*)$/su.exec(text) ?? [];
-  const bytes2 = parseBase64(encoded);
-  const type = bytes2?.[0];
-  if (!bytes2 || type !== 1 && type !== 4) throw refusal3("a verifier key is not one of Ed25519 or cosignature/v1");
-  const key = makeVerifierKey(name2, type, bytes2.subarray(1));
-  if (key.keyId.toString("hex") !== keyId) throw refusal3("the key id does not belong to the verifier key");
-  return key;
-}
-function makeVerifierKey(name2, type, publicKey) {
-  if (publicKey.length !== 32) throw refusal3("a public key has not 32 bytes");
-  const typed = Buffer.concat([Buffer.of(type), publicKey]);
-  const keyId = hash3("sha256", Buffer.concat([Buffer.from(`${checkKeyName(name2)}
-`), typed]), "buffer").subarray(0, 4);
-  return { name: name2, type, keyId, publicKey, text: `${name2}+${keyId.toString("hex")}+${typed.toString("base64")}` };
-}
-function parseSignatureLine(line) {
-  const [, name2 = "", encoded = ""] = signatureLine.exec(line) ?? [];
-  const bytes2 = parseBase64(encoded);
-  if (!bytes2 || bytes2.length <= 4) throw refusal3("a signature line does not have its form");
-  return { name: checkKeyName(name2), keyId: bytes2.subarray(0, 4), signature: bytes2.subarray(4), line: `${line}
-` };
-}
-function refuseSecondSignature(signatures) {
-  const keys = new Set(signatures.map(({ name: name2, keyId }) => `${name2}+${keyId.toString("hex")}`));
-  if (keys.size !== signatures.length) throw refusal3("a key has signed twice");
-}
-var refusal3 = (why) => new CrosslineError("bad_checkpoint", { detail: `Not a signed note: ${why}` });
-
-// src/domain/tlog-policy.ts
-var maxLength = 1048576;
-var forbidden2 = /[^\t\n\x20-\x7e\u0080-\uffff]/;
-function parsePolicy(text) {
-  if (text.length > maxLength) throw refusal4("the file is too long");
-  if (!text.endsWith("\n")) throw refusal4("the last line has no newline");
-  const draft = newDraft();
-  text.split("\n").forEach((line, n) => {
-    const fault = readLine(draft, line);
-    if (fault) throw refusal4(fault, n + 1);
-  });
-  const { logs, witnesses, groups, quorum } = draft;
-  if (quorum === void 0) throw refusal4("there is no quorum line");
-  return { logs, witnesses, groups, quorum };
-}
-function newDraft() {
-  const seen = {
-    names: /* @__PURE__ */ new Set(["none"]),
-    members: /* @__PURE__ */ new Set(),
-    logKeys: /* @__PURE__ */ new Set(),
-    witnessKeys: /* @__PURE__ */ new Set()
-  };
-  return { logs: [], witnesses: [], groups: [], quorum: void 0, ...seen };
-}
-function readLine(draft, line) {
-  if (forbidden2.test(line)) return "it holds a control character";
-  const [keyword, ...words] = line.split(/[\t ]+/).filter((word2) => word2 !== "");
-  if (keyword === void 0 || keyword.startsWith("#")) return void 0;
-  if (keyword === "log") return readLog(draft, words);
-  if (keyword === "witness") return readWitness(draft, words);
-  if (keyword === "group") return readGroup(draft, words);
-  if (keyword === "quorum") return readQuorum(draft, words);
-  return "it begins with no word that a policy knows";
-}
-function readLog(draft, [keyText = "", ...more]) {
-  if (more.length > 1) return "it has too many words";
-  const key = readKey(keyText);
-  if (key?.type !== 1) return "it has no Ed25519 verifier key of a log";
-  if (!isNew(draft.logKeys, key.publicKey.toString("hex")))
-    return "two logs have the same public key, so a new log needs a new key";
-  draft.logs.push(key);
-  return void 0;
-}
-function readWitness(draft, [name2 = "", keyText = "", url, ...more]) {
-  if (more.length > 0) return "it has too many words";
-  const key = readKey(keyText);
-  if (key?.type !== 4) return "it has no cosignature/v1 verifier key of a witness";
-  if (!isNew(draft.witnessKeys, key.publicKey.toString("hex"))) return "two witnesses have the same public key";
-  if (!isNew(draft.names, name2)) return "its name is taken";
-  draft.witnesses.push({ name: name2, key, ...url === void 0 ? {} : { url } });
-  return void 0;
-}
-function readGroup(draft, [name2 = "", thresholdText = "", ...members]) {
-  if (members.length === 0) return "the group has no members";
-  const threshold = readThreshold(thresholdText, members.length);
-  if (threshold === void 0 || threshold < 1 || threshold > members.length)
-    return "the threshold is not one that the group can have";
-  for (const member2 of members) {
-    if (member2 === "none" || !draft.names.has(member2)) return "a member is not defined above";
-    if (!isNew(draft.members, member2)) return "a member is already in a group";
-  }
-  if (!isNew(draft.names, name2)) return "its name is taken";
-  draft.groups.push({ name: name2, threshold, members });
-  return void 0;
-}
-function readThreshold(text, members) {
-  if (text === "any") return 1;
-  return text === "all" ? members : parseDecimal(text);
-}
-function readQuorum(draft, [name2 = "", ...more]) {
-  if (more.length > 0) return "it has too many words";
-  if (draft.quorum !== void 0) return "there is a quorum already";
-  if (!draft.names.has(name2)) return "the quorum is not defined above";
-  draft.quorum = name2;
-  return void 0;
-}
-function readKey(text) {
-  try {
-    return parseVerifierKey(text);
-  } catch {
-    return void 0;
-  }
-}
-function isNew(seen, value) {
-  const before = seen.size;
-  return seen.add(value).size > before;
-}
-function meetsQuorum(policy, witnesses) {
-  const known = policy.witnesses.map(({ name: name2 }) => name2);
-  const witnessed = /* @__PURE__ */ new Set(["none", ...known.filter((name2) => witnesses.has(name2))]);
-  for (const { name: name2, threshold, members } of policy.groups)
-    if (members.filter((member2) => witnessed.has(member2)).length >= threshold) witnessed.add(name2);
-  return witnessed.has(policy.quorum);
-}
-function describeQuorum(policy) {
-  const parts = new Map([
-    ["none", { needed: 0, of: 0 }],
-    ...policy.witnesses.map(({ name: name2 }) => [name2, { needed: 1, of: 1 }])
-  ]);
-  for (const { name: name2, threshold, members } of policy.groups) {
-    const inside = members.map((member2) => parts.get(member2) ?? { needed: 0, of: 0 });
-    const cheapest = inside.map(({ needed }) => needed).sort((a, b) => a - b);
-    parts.set(name2, { needed: sum(cheapest.slice(0, threshold)), of: sum(inside.map((part) => part.of)) });
-  }
-  return parts.get(policy.quorum) ?? { needed: 0, of: 0 };
-}
-var sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
-var refusal4 = (why, line) => new CrosslineError("bad_policy", {
-  detail: line === void 0 ? `The policy is not usable: ${why}` : `The policy is not usable, line ${line}: ${why}`,
-  ...line === void 0 ? {} : { facts: { line } }
-});
 
 // src/steps/check-members.ts
 import { createHash } from "node:crypto";
@@ -1143,7 +1247,7 @@ function checksum(block) {
 var refusal8 = (what) => new CrosslineError("broken_file", { detail: `Not a bundle: ${what} in its headers is not in the form of one` });
 
 // src/steps/read-bundle.ts
-var nameForm = /^(?:policy\.txt|manifest\.json|[0-9]{4}\/(?:checkpoint|index\.ndjson|tile\/[0-9x/]{5,30}(?:\.p\/[0-9]{1,3})?|entries\/[0-9]{6}\.(?:ndjson|csv)))$/;
+var nameForm = /^(?:policy\.txt|manifest\.json|[0-9]{4}\/(?:checkpoint|index\.ndjson|tile\/[0-9x/]{5,30}(?:\.p\/[0-9]{1,3})?|entries\/[0-9]{6}\.(?:ndjson|csv)|brackets\/[0-9]{6}\.ndjson))$/;
 var maxMembers = 5e6;
 function openBundle(source) {
   const members = /* @__PURE__ */ new Map();
@@ -1293,7 +1397,7 @@ function checkNote(bytes2, policy, why) {
   const { note, checkpoint } = parsed;
   const faults = [];
   const add = (fault) => faults.push({ ...fault, log: checkpoint.origin });
-  checkLogSignature(note, { checkpoint, policy }, add);
+  const signed = checkLogSignature(note, { checkpoint, policy }, add);
   const witnesses = policy.witnesses.flatMap(({ name: name2, key }) => {
     const at = attempt2(
       () => verifySignature(note, key),
@@ -1306,7 +1410,7 @@ function checkNote(bytes2, policy, why) {
   const { needed } = describeQuorum(policy);
   if (!meetsQuorum(policy, new Set(witnesses.map(({ name: name2 }) => name2))))
     add({ stage: "quorum", kind: "incomplete", says: `Witnessed ${k} of ${of}: fewer than the policy asks for (${needed}).` });
-  return { checkpoint, witnesses, witnessed: k, needed, of, faults };
+  return { checkpoint, witnesses, witnessed: k, needed, of, moment: quorumMoment(policy, witnesses), signed, faults };
 }
 var countNames2 = (policy, counts) => new Set(policy.witnesses.filter(({ name: name2 }) => counts(name2)).map(({ key }) => key.name)).size;
 function readNote(text) {
@@ -1321,7 +1425,7 @@ function checkLogSignature(note, { checkpoint, policy }, add) {
       kind: "incomplete",
       says: "The policy names no key of this log: nothing can be verified with it."
     });
-    return;
+    return "unknown";
   }
   const signed = keys.map(
     (key) => attempt2(
@@ -1329,12 +1433,14 @@ function checkLogSignature(note, { checkpoint, policy }, add) {
       () => add({ stage: "signature", kind: "tampered", says: "The log’s signature does not verify." })
     )
   );
-  if (signed.every((found) => found === false))
-    add({
-      stage: "signature",
-      kind: "tampered",
-      says: "The checkpoint is not signed by the key of this log that the policy names."
-    });
+  if (signed.includes(void 0)) return "badly";
+  if (signed.includes(true)) return "well";
+  add({
+    stage: "signature",
+    kind: "tampered",
+    says: "The checkpoint is not signed by the key of this log that the policy names."
+  });
+  return "unknown";
 }
 function attempt2(look, why) {
   try {
@@ -1404,7 +1510,8 @@ function refuseStrays(bundle, years) {
     if (/^[0-9]/.test(name2) && !years.has(name2.slice(0, 4)))
       throw new CrosslineError("broken_file", { detail: "Not a bundle: a year in it has no checkpoint." });
 }
-function describeYear(year, { checkpoint, witnesses, witnessed, needed, of }, read) {
+function describeYear(year, checked, read) {
+  const { checkpoint, witnesses, witnessed, needed, of } = checked;
   const { origin, size, root } = checkpoint;
   return {
     year,
@@ -1417,12 +1524,12 @@ function describeYear(year, { checkpoint, witnesses, witnessed, needed, of }, re
     needed,
     of,
     entries: 0,
-    notAfter: notAfter(witnesses)
+    last: lastNote(checked)
   };
 }
-function notAfter(witnesses) {
-  const first = Math.min(...witnesses.map(({ at }) => at.getTime()));
-  return witnesses.length > 0 ? new Date(first + toleranceMs) : void 0;
+function lastNote({ checkpoint, witnesses, moment }) {
+  const [first] = witnesses.map(({ at }) => at).sort((one, other2) => one.getTime() - other2.getTime());
+  return { size: checkpoint.size, first, moment };
 }
 function readTile(bundle, year, tile) {
   const place = bundle.members.get(`${year}/${tilePath(tile)}`);
@@ -1567,6 +1674,64 @@ function checkItems(complete, { heads, faults }) {
 }
 function refuse() {
   throw new CrosslineError("broken_file", { detail: "A line of the index does not have its exact form." });
+}
+
+// src/domain/bundle-bracket.ts
+function parseBracketLine(line) {
+  try {
+    const value = skipJcs(line, 0) === line.length ? parseStrictObject(line) : void 0;
+    return isObject(value) && Object.keys(value).length === 1 && typeof value.note === "string" ? value.note : void 0;
+  } catch {
+    return void 0;
+  }
+}
+
+// src/steps/check-brackets.ts
+function* checkBrackets(notes, check, refuse3) {
+  let before = -1;
+  for (const note of notes) {
+    const checked = checkNote(Buffer.from(note), check.policy, refuse3);
+    if (!checked) continue;
+    const { size } = checked.checkpoint;
+    const fault = findFault(checked, check, before);
+    before = size;
+    if (fault) check.faults.add({ ...fault, log: check.log });
+    else if (checked.signed === "well" && checked.moment) yield { size, moment: checked.moment };
+    else check.counts.unusedNotes++;
+  }
+}
+function readBrackets(bundle, member2, check) {
+  return checkBrackets(readNotes(bundle, member2), check, refuse2);
+}
+function* readNotes(bundle, member2) {
+  for (const text of readLines(readPieces(bundle, member2)))
+    for (const line of text.slice(0, -1).split("\n")) yield parseBracketLine(line) ?? refuse2();
+}
+function findFault(checked, { log, tree }, before) {
+  const { checkpoint, signed, faults } = checked;
+  if (checkpoint.origin !== log)
+    return { stage: "read", kind: "tampered", says: "A checkpoint beside the entries is that of another log." };
+  const forged = faults.find(({ stage }) => stage === "signature");
+  if (forged && signed !== "unknown") return { ...forged, says: `A checkpoint beside the entries: ${forged.says}` };
+  if (signed === "well" && contradicts(checkpoint, tree))
+    return {
+      stage: "consistency",
+      kind: "tampered",
+      says: "A checkpoint beside the entries is not one of this log: it was changed behind it, or it tells two stories."
+    };
+  if (checkpoint.size > before) return void 0;
+  return { stage: "time", kind: "tampered", says: "The checkpoints beside the entries do not come in the order of their sizes." };
+}
+function contradicts({ size, root }, tree) {
+  if (size === 0) return false;
+  if (size > tree.size) return true;
+  const own = tree.rootAt(size);
+  return !isFault(own) && !own.equals(root);
+}
+function refuse2() {
+  throw new CrosslineError("broken_file", {
+    detail: "A line of the checkpoints beside the entries does not have its exact form."
+  });
 }
 
 // node_modules/csv-stringify/lib/utils/get.js
@@ -2583,14 +2748,9 @@ function verifyYear(year, index, reading) {
   const rootFault = tree.checkRoot();
   if (rootFault) faults.add({ ...tileFault(rootFault.kind), log: origin });
   const complete = manifest ? completeness[manifest.complete] : "none";
-  const check = createLogCheck({
-    ...reading,
-    log: origin,
-    tree,
-    complete,
-    notAfter: year.notAfter && { at: year.notAfter, before: year.size }
-  });
-  const indexRoot = readAll(year, { ...reading, check, indexAt: index?.claim.index });
+  const brackets = createBrackets(year.last);
+  const check = createLogCheck({ ...reading, log: origin, tree, complete, around: brackets.around });
+  const indexRoot = readAll(year, { ...reading, check, brackets, indexAt: index?.claim.index });
   if (complete === "log" && check.next < year.size)
     faults.add({
       stage: "inclusion",
@@ -2603,13 +2763,15 @@ function verifyYear(year, index, reading) {
   if (!rootFault) checkTiles(year, reading);
   return check.entries;
 }
-function readAll({ year, origin }, reading) {
-  const { bundle, faults, digests } = reading;
+function readAll(open, reading) {
+  const { year, origin } = open;
+  const { bundle, brackets, faults, digests } = reading;
   const isTabled = hasTables(bundle);
   let found;
   for (const [n, place] of entryMembers(bundle, year).entries()) {
     if (!place.name.endsWith(`/${String(n).padStart(6, "0")}.ndjson`))
       faults.add({ stage: "read", kind: "incomplete", log: origin, says: "A part of the entries is missing." });
+    brackets.bring(bracketsBeside(place, open, reading));
     const table = isTabled ? openTable(bundle, place.name) : void 0;
     const { sha256, first, indexRoot } = verifyEntries(place, { ...reading, table });
     if (table) checkTable(table, first, { ...reading, origin });
@@ -2617,9 +2779,25 @@ function readAll({ year, origin }, reading) {
     if (claimed !== void 0) checkDigest(sha256, claimed, faults);
     found ??= indexRoot;
   }
+  brackets.end();
+  checkStrayBrackets(open, reading);
   if (countStrayTables(bundle, year) > 0)
     faults.add({ ...tableFault, log: origin, says: "A table (.csv) stands beside no entries." });
   return found;
+}
+function bracketsBeside({ name: name2 }, { origin, tree }, { bundle, ...reading }) {
+  const place = bundle.members.get(name2.replace("/entries/", "/brackets/"));
+  return place ? readBrackets(bundle, place, { ...reading, log: origin, tree }) : [];
+}
+function checkStrayBrackets({ year, origin }, { bundle, manifest, faults }) {
+  for (const { name: name2 } of bundle.members.values())
+    if (name2.startsWith(`${year}/brackets/`) && !bundle.members.has(name2.replace("/brackets/", "/entries/")))
+      faults.add({
+        stage: "time",
+        kind: manifest ? "tampered" : "incomplete",
+        log: origin,
+        says: "Checkpoints stand in the bundle beside no entries."
+      });
 }
 var tableFault = { stage: "disclosure", kind: "tampered" };
 function checkTable(table, first, { origin, faults, manifest }) {
@@ -2708,7 +2886,7 @@ function verifyAll(source, options, run) {
   const years = openYears(bundle, { policy, faults, member: manifest?.member });
   const indexes = years.map((year) => openIndex(bundle, year, { manifest, run }));
   years.forEach((year, n) => {
-    year.entries = verifyYear(year, indexes[n], { ...run, bundle, manifest, digests, onBytes });
+    year.entries = verifyYear(year, indexes[n], { ...run, bundle, policy, manifest, digests, onBytes });
     result.logs.push(describeLog2(year));
   });
   if (options.since) result.since = checkSince(options.since, { policy, faults, years });

@@ -4,6 +4,7 @@
 import { hash } from 'node:crypto'
 import { commitmentOf, type EntryText } from './entry-text.ts'
 import type { ItemHeads } from './item-heads.ts'
+import type { Bracket } from './time-bracket.ts'
 import type { Fault, Faults } from './verdict.ts'
 import { isFault, type VerifiedTree } from './verified-tiles.ts'
 
@@ -17,8 +18,8 @@ export interface LogCheckOptions {
   heads: ItemHeads
   faults: Faults
   complete: Completeness
-  /** No entry that a witness cosigned, those before `before`, may be later than its first cosignature with the tolerance. */
-  notAfter: { at: Date; before: number } | undefined
+  /** Between which moments the entry at a place was written, by what witnesses state. */
+  around: (index: number) => Bracket
   counts: CheckCounts
 }
 
@@ -31,6 +32,14 @@ export interface CheckCounts {
   /** Entries whose predecessor is not there. */
   openStarts: number
   gaps: number
+  /** Entries between two checkpoints that enough witnesses had signed: the last without the entry and the first with it. */
+  bracketed: number
+  /** Where these two are furthest apart. */
+  widest: { seconds: number; log: string; index: number } | null
+  /** Entries before which no such checkpoint is there. */
+  noEarlier: number
+  /** Checkpoints beside the entries that bound nothing: too few witnesses of the policy have signed, or a key that it does not name. */
+  unusedNotes: number
 }
 
 export interface LogCheck {
@@ -44,7 +53,17 @@ export interface LogCheck {
   readonly next: number
 }
 
-export const newCounts = (): CheckCounts => ({ entries: 0, disclosed: 0, seen: 0, openStarts: 0, gaps: 0 })
+export const newCounts = (): CheckCounts => ({
+  entries: 0,
+  disclosed: 0,
+  seen: 0,
+  openStarts: 0,
+  gaps: 0,
+  bracketed: 0,
+  widest: null,
+  noEarlier: 0,
+  unusedNotes: 0,
+})
 
 const emptyRoot = hash('sha256', '', 'base64url')
 const width = 256
@@ -54,8 +73,6 @@ const maxKnownRoots = 4096
 /** Starts before the first entry. */
 export function createLogCheck(options: LogCheckOptions): LogCheck {
   const { log, tree, heads, faults, counts } = options
-  const notAfter = options.notAfter?.at.toISOString() ?? ''
-  const cosigned = options.notAfter?.before ?? 0
   const rootAt = knownRoots(tree)
   let next = 0
   let entries = 0
@@ -145,13 +162,28 @@ export function createLogCheck(options: LogCheckOptions): LogCheck {
       })
   }
   const checkTime = (index: number, { at }: EntryText) => {
-    if (index < cosigned && at > notAfter)
+    const bracket = options.around(index)
+    countBracket(index, bracket)
+    if (at < bracket.notBefore)
       add({
         stage: 'time',
         kind: 'tampered',
         index,
-        says: 'The entry is dated after the moment when a witness had already cosigned it.',
+        says: 'The entry is dated before the moment when witnesses had cosigned the log without it: it was dated back.',
       })
+    else if (at > bracket.notAfter)
+      add({
+        stage: 'time',
+        kind: 'tampered',
+        index,
+        says: 'The entry is dated after the moment when witnesses had already cosigned it.',
+      })
+  }
+  const countBracket = (index: number, { hasEarlier, seconds }: Bracket) => {
+    if (!hasEarlier) counts.noEarlier++
+    if (seconds === undefined) return
+    counts.bracketed++
+    if (!counts.widest || seconds > counts.widest.seconds) counts.widest = { seconds, log, index }
   }
   const entry = (index: number, entry: EntryText, leaf: Buffer) => {
     entries++

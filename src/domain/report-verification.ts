@@ -1,8 +1,9 @@
 // A verification in plain words, on one page: for a liaison or a judge who knows nothing of trees. Says first what is wrong, then what was
 // looked at, and always what is not proven.
 
+import { sealingMs, toleranceMs } from './time-bracket.ts'
 import type { Fault, VerdictKind } from './verdict.ts'
-import { toleranceMs, type Verification, type VerifiedLog } from './verification.ts'
+import type { Verification, VerifiedLog } from './verification.ts'
 
 const headlines: Record<VerdictKind, string> = {
   valid: 'VALID: every entry that is here stands in the log as it was sealed, unaltered.',
@@ -53,6 +54,7 @@ function describeChecks({ counts, complete, since, bundlePolicy, manifest, verdi
   const lines = [
     `Checked: ${counts.entries} entries of ${counts.items} items, ${counts.disclosed} disclosed values; ${counts.seen} entries name an earlier checkpoint that was recomputed.`,
   ]
+  lines.push(describeBrackets(counts))
   if (verdict === 'valid') lines.push(`Complete: ${completeWords[complete]}`)
   if (since !== 'not asked')
     lines.push(
@@ -61,6 +63,11 @@ function describeChecks({ counts, complete, since, bundlePolicy, manifest, verdi
   if (manifest) lines.push(`The ${what} says that it was made by ${manifest.member} at ${manifest.createdAt}.`)
   if (bundlePolicy === 'other') lines.push('The policy inside the bundle is another than the one given; the one given decided.')
   return lines
+}
+
+function describeBrackets({ entries, bracketed, widest }: Verification['counts']): string {
+  const least = `Dates: ${bracketed} of ${entries} entries stand between two checkpoints that enough witnesses had signed`
+  return widest ? `${least}, at most ${widest.seconds} s apart (${widest.log}, entry ${widest.index}).` : `${least}.`
 }
 
 const completeWords = {
@@ -75,14 +82,28 @@ function listUnproven({ counts, complete, since, logs, manifest, verdict }: Veri
   if (complete === 'none') notes.push('that nothing was left out')
   if (counts.gaps + counts.openStarts > 0) notes.push(`${counts.gaps + counts.openStarts} entries whose predecessor is not here`)
   if (counts.seen < counts.entries)
-    notes.push(
-      `how early ${counts.entries - counts.seen} entries were written: what they had seen is not here, or was the empty log`,
-    )
+    notes.push(`what ${counts.entries - counts.seen} entries had seen: it is not here, or was the empty log`)
   if (logs.some(({ needed }) => needed === 0))
-    notes.push('that anybody but the log itself vouches for it: the policy asks for no witness')
-  notes.push(`times closer than ${toleranceMs / 1000} s, and the time that a database noted beside an entry (recordedAt)`)
+    notes.push('that anybody but the log itself vouches for it, or for when it was written: the policy asks for no witness')
+  else notes.push(...listUndated(counts))
+  notes.push(
+    `dates closer than ${sealingMs / 1000} s before and ${toleranceMs / 1000} s after such checkpoints, and what a database noted beside an entry (recordedAt)`,
+  )
   if (manifest) notes.push(`what the ${what} says of itself: when it was made, for whom, by which filter`)
   if (since === 'not asked' && verdict === 'valid')
     notes.push('that the log never showed anybody something else: compare with a checkpoint that you kept (--since)')
+  return notes
+}
+
+function listUndated({ noEarlier, unusedNotes }: Verification['counts']): string[] {
+  const notes: string[] = []
+  if (noEarlier > 0)
+    notes.push(
+      `that ${noEarlier} entries were not dated back: no earlier checkpoint is here, as at the start of a log, or it was held back`,
+    )
+  if (unusedNotes > 0)
+    notes.push(
+      `anything by ${unusedNotes} checkpoints beside the entries: too few witnesses signed, or a key that the policy does not name`,
+    )
   return notes
 }

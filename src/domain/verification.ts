@@ -38,6 +38,3 @@ export interface Verification {
   /** Whether the log is an extension of the older checkpoint that was given. */
   since: 'not asked' | 'extended' | 'not proven'
 }
-
-/** A clock may be this far off before a time counts as a lie. */
-export const toleranceMs = 60_000

@@ -3,6 +3,7 @@
 
 import type { IndexRoot } from '#domain/item-index.ts'
 import { createLogCheck, type LogCheck, newCounts, tileFault } from '#domain/log-check.ts'
+import { createBrackets } from '#domain/time-bracket.ts'
 import { collectFaults, type Faults } from '#domain/verdict.ts'
 import type { Verification } from '#domain/verification.ts'
 import {
@@ -15,12 +16,11 @@ import {
 } from '#storage/fsck-store.ts'
 import { findCheckpointAt, findLatestCheckpoint } from '#storage/tree-store.ts'
 import { ownLogKeys, type PolicyContext, pastLogKeys } from './audit-policy.ts'
-import type { CheckedNote } from './check-note.ts'
 import { checkOpening, readStored } from './check-stored-entry.ts'
 import { checkIndexes, checkPeers, walkCheckpoints } from './check-stored-notes.ts'
 import { checkEdge, checkOutside, checkStrays } from './check-stored-tree.ts'
 import type { StepContext } from './context.ts'
-import { findWitnessed, pickWitness, policyFor, readStoredNote } from './judge-shard.ts'
+import { findBrackets, findWitnessed, pickWitness, policyFor, readStoredNote } from './judge-shard.ts'
 import { describeYear, type OpenYear } from './open-years.ts'
 import { openStoredTiles, type StoredTiles } from './stored-tiles.ts'
 import { conclude, createHeads, describeLog, type Run } from './verify-bundle.ts'
@@ -148,7 +148,6 @@ async function checkShard(
   trusted.entries = await checkEntries(ctx, {
     shard,
     year: trusted,
-    witnessed,
     run,
     tiles,
     progress,
@@ -174,29 +173,27 @@ async function refuseLonger({ db }: CheckContext, { year, origin }: StoredShard,
 interface EntriesRun extends ShardRun {
   shard: StoredShard
   year: OpenYear
-  witnessed: CheckedNote | undefined
   tiles: StoredTiles
   upTo: (size: number) => Promise<void>
 }
 
-async function checkEntries(
-  ctx: CheckContext,
-  { shard, year, witnessed, run, tiles, progress, roots, upTo }: EntriesRun,
-): Promise<number> {
+async function checkEntries(ctx: CheckContext, { shard, year, run, tiles, progress, roots, upTo }: EntriesRun): Promise<number> {
   const { faults, heads, counts } = run
   const { origin, tree, size } = year
   const rootFault = tree.checkRoot()
   if (rootFault) faults.add({ ...tileFault(rootFault.kind), log: origin })
-  const before = witnessed?.checkpoint.size ?? size
-  const notAfter = year.notAfter && { at: year.notAfter, before }
-  const check = createLogCheck({ log: origin, tree, heads, faults, counts, complete: 'log', notAfter })
+  const brackets = createBrackets(year.last)
+  const check = createLogCheck({ log: origin, tree, heads, faults, counts, complete: 'log', around: brackets.around })
   for (let from = 0; from < size; from += pageLeaves) {
     const rows = await readSealedPage(ctx.db, { year: shard.year, from, limit: Math.min(pageLeaves, size - from) })
     await tiles.bring(from, Math.min(from + pageLeaves, size))
+    const indexes = rows.map(({ index }) => index as number)
+    brackets.bring(await findBrackets(ctx, indexes, { year, faults, counts }))
     for (const row of rows) checkRow(ctx, row, { origin, check, faults, roots })
     await upTo(Math.min(from + pageLeaves, size))
     progress(rows.length)
   }
+  brackets.end()
   if (check.next < size)
     faults.add({
       stage: 'inclusion',

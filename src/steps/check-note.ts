@@ -3,6 +3,7 @@
 import { verifySignature } from '#crypto/checkpoint-note.ts'
 import { type Checkpoint, parseCheckpoint } from '#domain/checkpoint.ts'
 import { parseNote, type SignedNote } from '#domain/signed-note.ts'
+import { quorumMoment } from '#domain/time-bracket.ts'
 import { describeQuorum, meetsQuorum, type Policy } from '#domain/tlog-policy.ts'
 import type { Fault } from '#domain/verdict.ts'
 import { CrosslineError } from '#errors.ts'
@@ -15,6 +16,10 @@ export interface CheckedNote {
   witnessed: number
   needed: number
   of: number
+  /** When enough witnesses had signed, by their own clocks; nothing where they never had, or none is needed. */
+  moment: Date | undefined
+  /** By a key of the log that the policy names; `unknown`: it names none that signed. */
+  signed: 'well' | 'badly' | 'unknown'
   faults: Fault[]
 }
 
@@ -26,7 +31,7 @@ export function checkNote(bytes: Buffer, policy: Policy, why: (says: string) => 
   const { note, checkpoint } = parsed
   const faults: Fault[] = []
   const add = (fault: Omit<Fault, 'log'>) => faults.push({ ...fault, log: checkpoint.origin })
-  checkLogSignature(note, { checkpoint, policy }, add)
+  const signed = checkLogSignature(note, { checkpoint, policy }, add)
   const witnesses = policy.witnesses.flatMap(({ name, key }) => {
     const at = attempt(
       () => verifySignature(note, key),
@@ -39,7 +44,7 @@ export function checkNote(bytes: Buffer, policy: Policy, why: (says: string) => 
   const { needed } = describeQuorum(policy)
   if (!meetsQuorum(policy, new Set(witnesses.map(({ name }) => name))))
     add({ stage: 'quorum', kind: 'incomplete', says: `Witnessed ${k} of ${of}: fewer than the policy asks for (${needed}).` })
-  return { checkpoint, witnesses, witnessed: k, needed, of, faults }
+  return { checkpoint, witnesses, witnessed: k, needed, of, moment: quorumMoment(policy, witnesses), signed, faults }
 }
 
 /** Witnesses of the policy, each once however many keys it has. */
@@ -55,7 +60,7 @@ function checkLogSignature(
   note: SignedNote,
   { checkpoint, policy }: { checkpoint: Checkpoint; policy: Policy },
   add: (fault: Omit<Fault, 'log'>) => void,
-): void {
+): CheckedNote['signed'] {
   const keys = policy.logs.filter(({ name }) => name === checkpoint.origin)
   if (keys.length === 0) {
     add({
@@ -63,7 +68,7 @@ function checkLogSignature(
       kind: 'incomplete',
       says: 'The policy names no key of this log: nothing can be verified with it.',
     })
-    return
+    return 'unknown'
   }
   const signed = keys.map((key) =>
     attempt(
@@ -71,12 +76,14 @@ function checkLogSignature(
       () => add({ stage: 'signature', kind: 'tampered', says: 'The log’s signature does not verify.' }),
     ),
   )
-  if (signed.every((found) => found === false))
-    add({
-      stage: 'signature',
-      kind: 'tampered',
-      says: 'The checkpoint is not signed by the key of this log that the policy names.',
-    })
+  if (signed.includes(undefined)) return 'badly'
+  if (signed.includes(true)) return 'well'
+  add({
+    stage: 'signature',
+    kind: 'tampered',
+    says: 'The checkpoint is not signed by the key of this log that the policy names.',
+  })
+  return 'unknown'
 }
 
 function attempt<T>(look: () => T, why: (says: string) => void): T | undefined {

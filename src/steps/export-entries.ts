@@ -10,6 +10,7 @@ import { readTiles, tileKey } from '#storage/tree-store.ts'
 import { policyOf } from './audit-policy.ts'
 import { type Claim, watchCompleteness } from './claim-completeness.ts'
 import { makeTable } from './entry-table.ts'
+import { findBracketLines } from './find-brackets.ts'
 import type { ExportContext, ExportPlan } from './pin-export.ts'
 import { disclose } from './show-entry.ts'
 import type { BundleWriter } from './write-bundle.ts'
@@ -43,7 +44,8 @@ export async function exportEntries(
     for (let n = 0; (await entries.peek())?.year === year; n++) {
       const chunk = await entries.take(chunkLines, (entry) => entry.year === year)
       await writeLeafTiles(ctx, bundle, { year, size, chunk, written })
-      await writeChunk(ctx, bundle, { plan, chunk, name: `${year}/entries/${String(n).padStart(6, '0')}` })
+      await writeBrackets(ctx, bundle, { year, size, chunk, n })
+      await writeChunk(ctx, bundle, { plan, chunk, name: `${year}/entries/${sixDigits(n)}` })
       await completeness.see(chunk)
       rows += chunk.length
       await plan.onProgress({ rows, total, bytes: bundle.bytes })
@@ -140,6 +142,17 @@ async function writeLeafTiles(ctx: ExportContext, bundle: BundleWriter, { year, 
   const tiles = missing.map((index) => ({ level: 0, index, width: Math.min(tileWidth, size - index * tileWidth) }))
   await writeTiles(ctx, bundle, { year, tiles })
 }
+
+async function writeBrackets(
+  ctx: ExportContext,
+  bundle: BundleWriter,
+  { year, size, chunk, n }: Omit<Chunk, 'written'> & { n: number },
+): Promise<void> {
+  const lines = await findBracketLines(ctx, { year, size, indexes: chunk.map(({ index }) => index) })
+  if (lines !== '') await bundle.add(`${year}/brackets/${sixDigits(n)}.ndjson`, lines)
+}
+
+const sixDigits = (n: number): string => String(n).padStart(6, '0')
 
 /** In groups, so that a year of tiles is never in memory at once. */
 async function writeTiles(ctx: ExportContext, bundle: BundleWriter, { year, tiles }: { year: number; tiles: readonly Tile[] }) {

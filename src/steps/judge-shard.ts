@@ -1,14 +1,18 @@
 // How far the witnesses vouch for a shard as it is stored: the policy that counts, the newest checkpoint that has a quorum under it.
+import type { CheckCounts } from '#domain/log-check.ts'
 import { describePolicy, parseOrigin } from '#domain/network-policy.ts'
+import type { WitnessedSize } from '#domain/time-bracket.ts'
 import { describeQuorum, type Policy, parsePolicy } from '#domain/tlog-policy.ts'
 import type { Faults } from '#domain/verdict.ts'
+import { findBracketNotes } from '#storage/bracket-store.ts'
 import type { StoredShard } from '#storage/fsck-store.ts'
 import { findCheckpointAt } from '#storage/tree-store.ts'
 import { findCosignatures, findCosignedSizes } from '#storage/witness-store.ts'
 import { ownLogKeys, type PolicyContext, witnessesOf } from './audit-policy.ts'
+import { checkBrackets } from './check-brackets.ts'
 import { type CheckedNote, checkNote } from './check-note.ts'
 import type { StepContext } from './context.ts'
-import { notAfter, type OpenYear } from './open-years.ts'
+import { lastNote, type OpenYear } from './open-years.ts'
 import { withCosignatures } from './witness-checkpoint.ts'
 
 export type JudgeContext = PolicyContext & Pick<StepContext, 'db' | 'auditKey'>
@@ -62,9 +66,23 @@ export async function findWitnessed(
   return undefined
 }
 
+/** The checkpoints around the entries at these places, as a bundle would show them. */
+export async function findBrackets(
+  ctx: JudgeContext,
+  indexes: readonly number[],
+  { year, faults, counts }: { year: OpenYear; faults: Faults; counts: CheckCounts },
+): Promise<Iterable<WitnessedSize>> {
+  const { origin, tree, size } = year
+  const policy = policyFor(ctx, origin)
+  const notes = await findBracketNotes(ctx.db, { year: Number(year.year), policy, indexes, before: size + 1 })
+  return checkBrackets(notes, { log: origin, tree, policy, faults, counts }, (says) =>
+    faults.add({ stage: 'read', kind: 'tampered', log: origin, says }),
+  )
+}
+
 /** What a witnessed checkpoint says of its log beyond the newest one. */
-export const pickWitness = ({ witnesses, witnessed }: CheckedNote): Pick<OpenYear, 'notAfter' | 'witnesses' | 'witnessed'> => ({
-  notAfter: notAfter(witnesses),
-  witnesses: witnesses.map(({ name, at }) => ({ name, at: at.toISOString() })),
-  witnessed,
+export const pickWitness = (checked: CheckedNote): Pick<OpenYear, 'last' | 'witnesses' | 'witnessed'> => ({
+  last: lastNote(checked),
+  witnesses: checked.witnesses.map(({ name, at }) => ({ name, at: at.toISOString() })),
+  witnessed: checked.witnessed,
 })

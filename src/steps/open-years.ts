@@ -1,9 +1,10 @@
 // The logs of a bundle, one for each year: the checkpoint under the policy, and the tree that it signs, with tiles out of the bundle.
 
 import { type Tile, tilePath } from '#domain/tiles.ts'
+import type { LastNote } from '#domain/time-bracket.ts'
 import type { Policy } from '#domain/tlog-policy.ts'
 import type { Faults } from '#domain/verdict.ts'
-import { toleranceMs, type VerifiedLog } from '#domain/verification.ts'
+import type { VerifiedLog } from '#domain/verification.ts'
 import { openTree, type VerifiedTree } from '#domain/verified-tiles.ts'
 import { CrosslineError } from '#errors.ts'
 import { maxSmallMember } from './check-members.ts'
@@ -14,8 +15,8 @@ import { type MemberPlace, type OpenBundle, readMember } from './read-bundle.ts'
 export interface OpenYear extends VerifiedLog {
   year: string
   tree: VerifiedTree
-  /** No entry may be dated later: the first cosignature with the tolerance. Nothing where nobody cosigned. */
-  notAfter: Date | undefined
+  /** By which nothing in it may be dated later. */
+  last: LastNote
 }
 
 /** Opens each year's log, oldest first. Throws `broken_file` when something of a year has no checkpoint beside it. */
@@ -52,11 +53,8 @@ function refuseStrays(bundle: OpenBundle, years: ReadonlySet<string>): void {
 }
 
 /** A log with its tree, from a checked note. `read` gives tiles. */
-export function describeYear(
-  year: string,
-  { checkpoint, witnesses, witnessed, needed, of }: CheckedNote,
-  read: (tile: Tile) => Buffer | undefined,
-): OpenYear {
+export function describeYear(year: string, checked: CheckedNote, read: (tile: Tile) => Buffer | undefined): OpenYear {
+  const { checkpoint, witnesses, witnessed, needed, of } = checked
   const { origin, size, root } = checkpoint
   return {
     year,
@@ -69,14 +67,14 @@ export function describeYear(
     needed,
     of,
     entries: 0,
-    notAfter: notAfter(witnesses),
+    last: lastNote(checked),
   }
 }
 
-/** The first cosignature with the tolerance; nothing where nobody cosigned. */
-export function notAfter(witnesses: readonly { at: Date }[]): Date | undefined {
-  const first = Math.min(...witnesses.map(({ at }) => at.getTime()))
-  return witnesses.length > 0 ? new Date(first + toleranceMs) : undefined
+/** What a checkpoint says of the dates in its tree. */
+export function lastNote({ checkpoint, witnesses, moment }: CheckedNote): LastNote {
+  const [first] = witnesses.map(({ at }) => at).sort((one, other) => one.getTime() - other.getTime())
+  return { size: checkpoint.size, first, moment }
 }
 
 function readTile(bundle: OpenBundle, year: string, tile: Tile): Buffer | undefined {

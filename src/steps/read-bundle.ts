@@ -25,7 +25,7 @@ export interface OpenBundle {
 }
 
 const nameForm =
-  /^(?:policy\.txt|manifest\.json|[0-9]{4}\/(?:checkpoint|index\.ndjson|tile\/[0-9x/]{5,30}(?:\.p\/[0-9]{1,3})?|entries\/[0-9]{6}\.(?:ndjson|csv)))$/
+  /^(?:policy\.txt|manifest\.json|[0-9]{4}\/(?:checkpoint|index\.ndjson|tile\/[0-9x/]{5,30}(?:\.p\/[0-9]{1,3})?|entries\/[0-9]{6}\.(?:ndjson|csv)|brackets\/[0-9]{6}\.ndjson))$/
 const maxMembers = 5_000_000
 
 /** Walks the headers. Throws `broken_file` for what is no tar of a bundle. */

@@ -87,7 +87,7 @@ function verifyAll(source: BundleSource, options: VerifyOptions, run: Run): void
   // All index lines before any entry: an item's entries stand in several years, what the index says of it in one.
   const indexes = years.map((year) => openIndex(bundle, year, { manifest, run }))
   years.forEach((year, n) => {
-    year.entries = verifyYear(year, indexes[n], { ...run, bundle, manifest, digests, onBytes })
+    year.entries = verifyYear(year, indexes[n], { ...run, bundle, policy, manifest, digests, onBytes })
     result.logs.push(describeLog(year))
   })
   if (options.since) result.since = checkSince(options.since, { policy, faults, years })

@@ -2,10 +2,13 @@
 import type { BundleManifest } from '#domain/bundle-manifest.ts'
 import type { ItemHeads } from '#domain/item-heads.ts'
 import type { IndexRoot } from '#domain/item-index.ts'
-import { type CheckCounts, type Completeness, createLogCheck, tileFault } from '#domain/log-check.ts'
+import { type CheckCounts, type Completeness, createLogCheck, type LogCheck, tileFault } from '#domain/log-check.ts'
 import { parseTilePath, type Tile } from '#domain/tiles.ts'
+import { type Brackets, createBrackets, type WitnessedSize } from '#domain/time-bracket.ts'
+import type { Policy } from '#domain/tlog-policy.ts'
 import type { Faults } from '#domain/verdict.ts'
 import type { VerifiedTree } from '#domain/verified-tiles.ts'
+import { readBrackets } from './check-brackets.ts'
 import { checkDigest, isEntries } from './check-members.ts'
 import { countStrayTables, hasTables, openTable, type TableCheck } from './check-table.ts'
 import type { OpenYear } from './open-years.ts'
@@ -15,6 +18,7 @@ import { checkIndexRoot, type ReadIndex } from './verify-index.ts'
 
 export interface YearReading {
   bundle: OpenBundle
+  policy: Policy
   manifest: BundleManifest | undefined
   /** Digests that the manifest gives, by the names of members. */
   digests: ReadonlyMap<string, string>
@@ -38,14 +42,9 @@ export function verifyYear(year: OpenYear, index: ReadIndex | undefined, reading
   const rootFault = tree.checkRoot()
   if (rootFault) faults.add({ ...tileFault(rootFault.kind), log: origin })
   const complete = manifest ? completeness[manifest.complete] : 'none'
-  const check = createLogCheck({
-    ...reading,
-    log: origin,
-    tree,
-    complete,
-    notAfter: year.notAfter && { at: year.notAfter, before: year.size },
-  })
-  const indexRoot = readAll(year, { ...reading, check, indexAt: index?.claim.index })
+  const brackets = createBrackets(year.last)
+  const check = createLogCheck({ ...reading, log: origin, tree, complete, around: brackets.around })
+  const indexRoot = readAll(year, { ...reading, check, brackets, indexAt: index?.claim.index })
   if (complete === 'log' && check.next < year.size)
     faults.add({
       stage: 'inclusion',
@@ -59,16 +58,21 @@ export function verifyYear(year: OpenYear, index: ReadIndex | undefined, reading
   return check.entries
 }
 
-function readAll(
-  { year, origin }: OpenYear,
-  reading: YearReading & { check: ReturnType<typeof createLogCheck>; indexAt: number | undefined },
-): IndexRoot | undefined {
-  const { bundle, faults, digests } = reading
+interface EntriesReading extends YearReading {
+  check: LogCheck
+  brackets: Brackets
+  indexAt: number | undefined
+}
+
+function readAll(open: OpenYear, reading: EntriesReading): IndexRoot | undefined {
+  const { year, origin } = open
+  const { bundle, brackets, faults, digests } = reading
   const isTabled = hasTables(bundle)
   let found: IndexRoot | undefined
   for (const [n, place] of entryMembers(bundle, year).entries()) {
     if (!place.name.endsWith(`/${String(n).padStart(6, '0')}.ndjson`))
       faults.add({ stage: 'read', kind: 'incomplete', log: origin, says: 'A part of the entries is missing.' })
+    brackets.bring(bracketsBeside(place, open, reading))
     const table = isTabled ? openTable(bundle, place.name) : undefined
     const { sha256, first, indexRoot } = verifyEntries(place, { ...reading, table })
     if (table) checkTable(table, first, { ...reading, origin })
@@ -76,9 +80,33 @@ function readAll(
     if (claimed !== undefined) checkDigest(sha256, claimed, faults)
     found ??= indexRoot
   }
+  brackets.end()
+  checkStrayBrackets(open, reading)
   if (countStrayTables(bundle, year) > 0)
     faults.add({ ...tableFault, log: origin, says: 'A table (.csv) stands beside no entries.' })
   return found
+}
+
+/** What stands beside a chunk to say when its entries were written; nothing where there is none. */
+function bracketsBeside(
+  { name }: MemberPlace,
+  { origin, tree }: OpenYear,
+  { bundle, ...reading }: YearReading,
+): Iterable<WitnessedSize> {
+  const place = bundle.members.get(name.replace('/entries/', '/brackets/'))
+  return place ? readBrackets(bundle, place, { ...reading, log: origin, tree }) : []
+}
+
+// A bundle that is cut off may end between brackets and their entries.
+function checkStrayBrackets({ year, origin }: OpenYear, { bundle, manifest, faults }: YearReading): void {
+  for (const { name } of bundle.members.values())
+    if (name.startsWith(`${year}/brackets/`) && !bundle.members.has(name.replace('/brackets/', '/entries/')))
+      faults.add({
+        stage: 'time',
+        kind: manifest ? 'tampered' : 'incomplete',
+        log: origin,
+        says: 'Checkpoints stand in the bundle beside no entries.',
+      })
 }
 
 // What people are shown is told after what the entries themselves are.
