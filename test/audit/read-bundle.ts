@@ -56,6 +56,7 @@ export async function readBundle(bytes: Buffer): Promise<ReadBundle> {
   const manifest = checkManifest(members)
   const [year = ''] = [...members.keys()].flatMap((name) => /^(\d{4})\/checkpoint$/.exec(name)?.[1] ?? [])
   const { size, root } = readCheckpoint(members, year)
+  checkBrackets(members, { year, size })
   const tree = readTree(members, { year, size })
   if (!tree.subtree(0, size).equals(root)) throw new Error('the tiles do not lead to the root')
   const lines = readLines(members, year)
@@ -82,7 +83,11 @@ function checkManifest(members: Map<string, Buffer>) {
 
 /** Size and root of a checkpoint whose signature verifies under the key of the policy in the bundle. */
 function readCheckpoint(members: Map<string, Buffer>, year: string): { size: number; root: Buffer } {
-  const [text = '', signatures = ''] = (members.get(`${year}/checkpoint`) as Buffer).toString().split('\n\n')
+  return readNote(members, (members.get(`${year}/checkpoint`) as Buffer).toString())
+}
+
+function readNote(members: Map<string, Buffer>, note: string): { size: number; root: Buffer } {
+  const [text = '', signatures = ''] = note.split('\n\n')
   const [origin = '', size = '', root = ''] = text.split('\n')
   const keys = (members.get('policy.txt') as Buffer).toString().split('\n')
   const key =
@@ -101,6 +106,20 @@ function readCheckpoint(members: Map<string, Buffer>, year: string): { size: num
   if (!verify(null, Buffer.from(`${text}\n`), publicKey, Buffer.from(signed, 'base64').subarray(4)))
     throw new Error('the checkpoint is not signed by the log')
   return { size: Number(size), root: Buffer.from(root, 'base64') }
+}
+
+/** Checkpoints of this log right before the entries that they bound, ascending. */
+function checkBrackets(members: Map<string, Buffer>, { year, size }: { year: string; size: number }): void {
+  const names = [...members.keys()]
+  for (const name of names.filter((each) => each.startsWith(`${year}/brackets/`))) {
+    if (names[names.indexOf(name) + 1] !== name.replace('brackets', 'entries'))
+      throw new Error('brackets stand beside no entries')
+    const lines = (members.get(name) as Buffer).toString().slice(0, -1).split('\n')
+    const notes = lines.map((line) => JSON.parse(line))
+    if (notes.some((note, at) => canonicalize(note) !== lines[at])) throw new Error('a line of brackets is not canonical')
+    const sizes = notes.map(({ note }) => readNote(members, note).size)
+    if (sizes.some((each, at) => each <= (sizes[at - 1] ?? 0) || each >= size)) throw new Error('brackets are out of order')
+  }
 }
 
 /** The tree as its tiles show it; every full tile is compared with the one above it. */

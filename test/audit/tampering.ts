@@ -79,7 +79,10 @@ export function writePolicy(network: Network, { log, witnesses }: { log: string;
 }
 
 /** What a liaison gets who asks the hotline for its whole log now, and what the verifier says of it. */
-export async function exportAndVerify({ env }: Copy, { policy, since }: { policy: string; since?: string }): Promise<Looked> {
+export async function exportAndVerify(
+  { env }: Pick<Copy, 'env'>,
+  { policy, since }: { policy: string; since?: string },
+): Promise<Looked> {
   const out = join(env.DATA_DIR as string, `bundle-${copies++}.tar`)
   await exportByOperator(env, { format: 'ndjson', out, fresh: false })
   return JSON.parse(verifyFile(out, { policy, since, json: true }).text) as Looked

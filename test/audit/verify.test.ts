@@ -19,6 +19,7 @@ import {
   tarOf,
   toLines,
   verify,
+  withBrackets,
   withTables,
 } from '../bundle.ts'
 
@@ -600,7 +601,11 @@ t.test('the table has one form, so that the verifier of tomorrow reads the bundl
 })
 
 const small = growLog(network, plans.slice(0, 3))
-const smallBundle = () => bundleOf(withTables(membersOf(network, { lines: small, leaves: leavesOf(small) })), { complete: 'log' })
+const smallNotes = [1, 2].map((size) => signTree(network, leavesOf(small).slice(0, size)))
+const smallBundle = () =>
+  bundleOf(withBrackets(withTables(membersOf(network, { lines: small, leaves: leavesOf(small) })), [smallNotes]), {
+    complete: 'log',
+  })
 
 t.test('a bundle that ends early is never valid, wherever it ends', async (t) => {
   const bytes = await smallBundle()
@@ -634,7 +639,7 @@ function flipEach(bytes: Buffer, from: number, masks: readonly number[]): { unse
 }
 
 t.test(
-  'a changed byte anywhere is found: in headers, padding, policy, checkpoint, tiles, entries, manifest and end',
+  'a changed byte anywhere is found: in headers, padding, policy, checkpoints, tiles, entries, manifest and end',
   async (t) => {
     const bytes = await smallBundle()
     t.equal(verify(bytes, network.policy).verdict, 'valid')
