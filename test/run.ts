@@ -21,6 +21,7 @@ try {
   const { values, positionals: named } = parseArgs({ options: { all: { type: 'boolean' } }, allowPositionals: true })
   const campaigns = globSync('test/campaigns/*.test.ts')
   const withCampaigns = values.all || Boolean(process.env.CI)
+  if (withCampaigns) process.env.CROSSLINE_CAMPAIGNS = '1'
   const failures = await runFiles(named.length > 0 ? named : [...(withCampaigns ? campaigns : []), ...findQuickTests()])
   if (named.length === 0 && !withCampaigns) console.log(`${campaigns.length} campaigns not run: \`npm run test:all\` does`)
   if (failures.length > 0) console.log(['', '=== what failed', ...failures, ''].join('\n'))

@@ -620,13 +620,16 @@ t.test('a bundle that ends early is never valid, wherever it ends', async (t) =>
   )
 })
 
-/** Changes each byte in turn; gives the places where that was not seen. */
-function flipEach(bytes: Buffer, from: number, masks: readonly number[]): { unseen: number[]; kinds: Set<string> } {
+/** Changes every byte, or every `step`-th from any one on, in turn; gives the places where that was not seen. */
+function flip(
+  bytes: Buffer,
+  { from = 0, step = 1, masks }: { from?: number; step?: number; masks: readonly number[] },
+): { unseen: number[]; kinds: Set<string> } {
   const unseen: number[] = []
   const kinds = new Set<string>()
-  for (let at = from; at < bytes.length; at++) {
+  for (let at = from + Math.floor(Math.random() * step); at < bytes.length; at += step) {
     // Most of a tar is padding: of long runs of zeros every 16th is enough.
-    if (bytes[at] === 0 && bytes[at - 1] === 0 && at % 16 !== 0) continue
+    if (step === 1 && bytes[at] === 0 && bytes[at - 1] === 0 && at % 16 !== 0) continue
     for (const mask of masks) {
       bytes[at] = (bytes[at] as number) ^ mask
       const { verdict } = verify(bytes, network.policy)
@@ -643,7 +646,7 @@ t.test(
   async (t) => {
     const bytes = await smallBundle()
     t.equal(verify(bytes, network.policy).verdict, 'valid')
-    const { unseen, kinds } = flipEach(bytes, 0, [0x01, 0x80])
+    const { unseen, kinds } = flip(bytes, { step: process.env.CROSSLINE_CAMPAIGNS ? 1 : 8, masks: [0x01, 0x80] })
     t.same(unseen, [])
     t.notOk(kinds.has('valid'))
   },
@@ -654,7 +657,7 @@ t.test(
   async (t) => {
     const bytes = await whole(small, leavesOf(small), { complete: 'log', digest: undefined })
     const from = bytes.lastIndexOf('{"complete"')
-    const { unseen } = flipEach(bytes, from, [0x01, 0x02])
+    const { unseen } = flip(bytes, { from, masks: [0x01, 0x02] })
     const text = bytes.toString('latin1')
     const inside = (name: string, end: string) => {
       const begin = text.indexOf(`"${name}":`, from) + name.length + 3

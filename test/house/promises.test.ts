@@ -26,8 +26,8 @@ t.test('each promise of the log names a test that there is', async (t) => {
 })
 
 t.test('the ways of tampering have one test each', async (t) => {
-  const names = readNames('test/audit/tampering.test.ts')
-  const ways = lines.filter((line) => line.includes('`test/audit/tampering.test.ts`'))
+  const names = readNames('test/campaigns/tampering.test.ts')
+  const ways = lines.filter((line) => line.includes('`test/campaigns/tampering.test.ts`'))
   t.equal(ways.length, 8)
   for (const name of ways.map((line) => row.exec(line)?.groups?.name ?? '')) t.ok(names.has(name), name)
 })

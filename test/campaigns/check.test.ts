@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import t from 'tap'
-import { lintTree, plantTree, runTool } from './planted-tree.ts'
+import { lintTree, plantTree, runTool } from '../house/planted-tree.ts'
 
 const faults: Record<string, { rule: string; path: string; text: string; beside?: Record<string, string> }> = {
   'an import cycle, by values': {
@@ -176,7 +176,7 @@ t.test('the OpenAPI lint refuses a missing document, an invalid one and one with
 })
 
 t.test('npm run check goes on after a failure, names what failed and exits 1', async (t) => {
-  const runner = readFileSync(new URL('./check.ts', import.meta.url), 'utf8')
+  const runner = readFileSync(new URL('../house/check.ts', import.meta.url), 'utf8')
   const run = (scripts: Record<string, string>) =>
     inTree({ 'package.json': JSON.stringify({ type: 'module', scripts }), 'check.ts': runner }, 'node check.ts')
   t.match(run({ 'check:a': 'exit 0', 'check:b': 'exit 0', other: 'exit 1' }), { status: 0, output: /check: all 2 passed/ })

@@ -1,10 +1,10 @@
 // kill -9 of either node in the middle of a delivery, at each step: before it sends, sent and not stored, stored and not answered, answered
 // and not recorded. Real processes, real databases; locks and a held line bring them to the exact step from outside.
 import t from 'tap'
+import { countBlocked, holdTable, letTimePass, prepareProcesses } from '../crash/node-process.ts'
+import { checkSettled, count, type Exchange, submit } from '../crash/outcome.ts'
 import { createTestDatabase } from '../database.ts'
 import { eventually } from '../network.ts'
-import { countBlocked, holdTable, letTimePass, prepareProcesses } from './node-process.ts'
-import { checkSettled, count, type Exchange, submit } from './outcome.ts'
 
 t.test('kill -9 in the middle of a delivery loses nothing and doubles nothing', async (t) => {
   const nodes = await prepareProcesses(t, () => createTestDatabase(t))

@@ -4,10 +4,20 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Stage } from '#domain/verdict.ts'
+import { envOf } from '../audit/erasing.ts'
+import {
+  type Copy,
+  copyOf,
+  exportAndVerify,
+  fsck,
+  type Looked,
+  moveLeaves,
+  rebuild,
+  withNode,
+  writePolicy,
+} from '../audit/tampering.ts'
 import { admin, cosignedBy, evidenceOf, grow, sizeOf, startNetwork, statusOf } from '../federation/witness-network.ts'
 import { eventually, never, type RunningMember } from '../network.ts'
-import { envOf } from './erasing.ts'
-import { type Copy, copyOf, exportAndVerify, fsck, type Looked, moveLeaves, rebuild, withNode, writePolicy } from './tampering.ts'
 
 const { network, options } = await startNetwork(t, 3)
 const [gb, se, jp] = ['hotline-gb', 'hotline-se', 'hotline-jp'].map((id) => network.get(id)) as [
