@@ -9,7 +9,7 @@ import { type WitnessMember, witnessKeys, witnessName } from '#domain/network-po
 import { type NoteSignature, parseNote } from '#domain/signed-note.ts'
 import { describeQuorum } from '#domain/tlog-policy.ts'
 import { CrosslineError } from '#errors.ts'
-import { findAgeBeyond } from '#storage/seal-store.ts'
+import { findLacked } from '#storage/seal-store.ts'
 import { findLatestCheckpoint, type StoredCheckpoint } from '#storage/tree-store.ts'
 import {
   findCosignatures,
@@ -37,7 +37,7 @@ const maxTries = 4
 /** Who is asked for a cosignature now: a peer that failed waits a little, and all of them while entries wait too long to be sealed. */
 export async function findDueWitnesses(ctx: StepContext): Promise<WitnessMember[]> {
   const own = await findLatestCheckpoint(ctx.db)
-  if (!own || (await lacksOldEntry(ctx, own))) return []
+  if (!own || (await lacksOldEntry(ctx, own, ctx.now()))) return []
   const now = ctx.now().getTime()
   return findWitnesses(ctx).filter(({ id }) => {
     const { retryAt } = ctx.witnessBoard.peer(id)
@@ -67,11 +67,12 @@ export async function gatherFrom(ctx: StepContext, witness: WitnessMember): Prom
 }
 
 /**
- * Whether this checkpoint lacks an entry that is so old that a cosignature of now would say the log had ended before it: whoever verifies
- * would take the entry for one that was dated back.
+ * Whether this checkpoint lacks an entry that is so old that a cosignature of that time would say the log had ended before it: whoever
+ * verifies would take the entry for one that was dated back. What the entry itself says counts too: a clock may have been set in between.
  */
-async function lacksOldEntry({ db, sealing }: StepContext, checkpoint: StoredCheckpoint): Promise<boolean> {
-  return Math.max(sealing.oldestMs(), await findAgeBeyond(db, checkpoint)) > patienceMs
+async function lacksOldEntry({ db, sealing }: StepContext, checkpoint: StoredCheckpoint, time: Date): Promise<boolean> {
+  const { ageMs, at } = await findLacked(db, checkpoint)
+  return Math.max(sealing.oldestMs(), ageMs) > patienceMs || (at !== null && time.getTime() - at.getTime() > patienceMs)
 }
 
 /** The newest checkpoint, and before it the last one of the year before for as long as this witness lacks it. */
@@ -171,7 +172,7 @@ async function takeCosignature(ctx: StepContext, { witness, own, state }: Asking
   const { line, at } = found
   if (Math.abs(at.getTime() - ctx.now().getTime()) > maxSkewMs) return failed('clock_skew', true)
   // It answered, which is all that a start waits for; it is asked again when what waits is sealed.
-  if (await lacksOldEntry(ctx, own)) return { kind: 'done' }
+  if (await lacksOldEntry(ctx, own, at)) return { kind: 'done' }
   const { year, size } = own
   await insertCosignature(ctx.db, { year, size, witness: witnessName(witness.id), line, cosignedAt: at })
   if (year >= state.year) Object.assign(state, { year, size, cosignedAt: ctx.now() })

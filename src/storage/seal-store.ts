@@ -33,17 +33,24 @@ export async function lookAtSealing(db: Kysely<Tables>): Promise<SealingLook> {
 const ageMs = (since: ReturnType<typeof sql>) =>
   sql`coalesce(greatest(0, extract(epoch from clock_timestamp() - ${since}) * 1000), 0)::float8`
 
-/**
- * How long the oldest entry that a tree of this size lacks has been there, waiting or sealed since, by the database's clock, milliseconds;
- * 0 if there is none.
- */
-export async function findAgeBeyond(db: Kysely<Tables>, { year, size }: { year: number; size: number }): Promise<number> {
-  const found = await sql<{ age: number }>`
-    select ${ageMs(sql`min(recorded_at)`)} as age from (
-      (select recorded_at from audit_pending order by id limit 1)
-      union all select e.recorded_at from audit_leaf l join audit_entry e on e.id = l.entry_id where l.year = ${year} and l.leaf_index = ${size}
-    ) oldest`.execute(db)
-  return found.rows[0]?.age ?? 0
+/** The oldest entry that a tree lacks: how long it has been there by the database's clock, and when it was written by its own word. */
+export interface Lacked {
+  ageMs: number
+  at: Date | null
+}
+
+/** The oldest entry that a tree of this size lacks, waiting or sealed since; no age and no time if there is none. */
+export async function findLacked(db: Kysely<Tables>, { year, size }: { year: number; size: number }): Promise<Lacked> {
+  // Read as bytes: what a superuser has bent must not stop the one who asks.
+  const at = sql`substring(encode(e.entry, 'escape') from '"at":"([0-9TZ:.-]+)"')`
+  const found = await sql<{ ageMs: number; at: string | null }>`
+    select ${ageMs(sql`min(lacked.recorded_at)`)} as "ageMs", min(${at}) as at from (
+      (select id, recorded_at from audit_pending order by id limit 1)
+      union all select e.id, e.recorded_at from audit_leaf l join audit_entry e on e.id = l.entry_id
+        where l.year = ${year} and l.leaf_index = ${size}
+    ) lacked left join audit_entry e on e.id = lacked.id`.execute(db)
+  const { ageMs: age = 0, at: written = null } = found.rows[0] ?? {}
+  return { ageMs: age, at: written === null ? null : new Date(written) }
 }
 
 /** Whether anything waits to be sealed. */

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { loadShards, placePending } from '#steps/place-entries.ts'
 import { createSealer } from '#steps/seal-audit.ts'
 import { inTransaction } from '#storage/database.ts'
-import { findAgeBeyond, lockSealing } from '#storage/seal-store.ts'
+import { findLacked, lockSealing } from '#storage/seal-store.ts'
 import { findCheckpointAt, findLatestCheckpoint, findLeafIndex, readTiles } from '#storage/tree-store.ts'
 import { holdTable } from '../crash/node-process.ts'
 import { appendTo, checkSealed, type OwnLog, openLog, tamper } from './own-log.ts'
@@ -213,12 +213,14 @@ t.test('how long an entry is there that a tree lacks counts from when it was rec
   const log = await openLog(t)
   const { sealAll } = log.openProcess()
   const db = log.database.database
-  const age = (size: number) => findAgeBeyond(db, { year: 2026, size })
-  t.equal(await age(0), 0, 'of an empty log')
+  const lacked = (size: number) => findLacked(db, { year: 2026, size })
+  const age = async (size: number) => (await lacked(size)).ageMs
+  t.same(await lacked(0), { ageMs: 0, at: null }, 'of an empty log')
   await log.append('a', 3)
   await sealAll()
   t.equal(await age(4), 0, 'it has all')
   t.ok((await age(3)) > 0, 'one was sealed since')
+  t.same((await lacked(3)).at, log.clock.now, 'written at the time that it states itself')
   await tamper(
     log,
     'audit_entry',

@@ -13,11 +13,12 @@ const members: Member[] = [
   { id: 'hotline-gb', name: 'GB', countries: ['GB'], hosts },
   { id: 'lab', name: 'Laboratory', countries: ['PH'], hosts, runs: false },
 ]
-const options: NetworkOptions = { members, witnessRoundMs: roundMs, peerWaitMs: 20_000 }
+const clock = makeClock()
+const options: NetworkOptions = { members, witnessRoundMs: roundMs, peerWaitMs: 20_000, now: clock.now }
 const network = await createNetwork(t, options)
 const gb = network.get('hotline-gb')
 const directory = () => readDirectory(network.folder)
-const place = { port: portOf(directory(), 'lab'), clock: makeClock(), directory, node: gb.id }
+const place = { port: portOf(directory(), 'lab'), clock, directory, node: gb.id }
 const lab = await startPeerServer(t, { identity: readIdentity(network.folder, 'lab'), ...place })
 
 const isSubmission = ({ path }: SeenCall) => path === '/federation/v1/witness'
@@ -107,5 +108,19 @@ t.test('a start asks with entries that have waited, which finds a rollback, and 
   t.same(await cosignedSizes(), kept)
   await release()
   await eventually('its answer lets the sealing go on', async () => (await statusOf(gb)).audit.pending === 0)
+  await cosignedAll()
+})
+
+t.test('when the clock was put forward, nobody is asked before what was written by the old time is sealed', async (t) => {
+  await cosignedAll()
+  const release = await holdSealing(gb, 0)
+  const kept = await cosignedSizes()
+  clock.advance(3_600_000)
+  await rounds(2)
+  const before = asked()
+  await rounds(8)
+  t.equal(asked(), before)
+  t.same(await cosignedSizes(), kept)
+  await release()
   await cosignedAll()
 })
