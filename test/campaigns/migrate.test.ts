@@ -11,7 +11,7 @@ import { prepareDatabase } from '#storage/prepare-database.ts'
 import { canAdminister } from '#storage/roles.ts'
 import { ensureServiceLogin, serviceLoginOf } from '#storage/service-login.ts'
 import { migrationsFolder, openTestServer, type Teardown } from '../database.ts'
-import { makeFolder, makeMigrations, noPostgres15, startPostgres15, windowSql } from './fixtures.ts'
+import { makeFolder, makeMigrations, noPostgres15, startPostgres15, windowSql } from '../storage/fixtures.ts'
 
 const password = 'synthetic-password'
 const twoFiles = {

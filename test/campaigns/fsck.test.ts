@@ -11,8 +11,8 @@ import { indexItems } from '#steps/index-items.ts'
 import { countStrayEntries } from '#storage/fsck-store.ts'
 import { findLatestCheckpoint } from '#storage/tree-store.ts'
 import { insertCosignature, recordEvidence } from '#storage/witness-store.ts'
+import { type OwnLog, openLog, restoreAs, tamper } from '../audit/own-log.ts'
 import { addresses, createNetwork, environmentOf, eventually, reportOf } from '../network.ts'
-import { type OwnLog, openLog, restoreAs, tamper } from './own-log.ts'
 
 const witness = { name: 'hotline-fr/witness', ...generateKeyPairSync('ed25519') }
 const origin = 'hotline-gb/audit/2026'
