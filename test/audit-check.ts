@@ -8,6 +8,7 @@ import { Entry } from '#schema/audit.ts'
 import { type Opening, subjectRef } from '#steps/append-audit.ts'
 import { openJson, openSubjectKey } from '#steps/subject-keys.ts'
 import type { Database } from '#storage/database.ts'
+import type { Db } from '#storage/report-store.ts'
 
 export interface CheckedEntry {
   id: number
@@ -56,8 +57,11 @@ export async function readNodeKeys(path: string): Promise<DerivedKeys> {
 
 /** Checks the whole log of a database; with the node's keys its payloads too. */
 export async function checkAuditLog(db: Database, keys?: DerivedKeys): Promise<CheckedLog> {
-  const rows = await readRows(db)
-  const heads = await readHeads(db)
+  // One view of both: the node may be writing.
+  const { rows, heads } = await db
+    .transaction()
+    .setIsolationLevel('repeatable read')
+    .execute(async (trx) => ({ rows: await readRows(trx), heads: await readHeads(trx) }))
   const mistakes: string[] = []
   const entries = rows.map((row) => checkEntry(row, { keys, complain: (what) => mistakes.push(`entry ${row.id}: ${what}`) }))
   checkChains(rows, heads, (what) => mistakes.push(what))
@@ -70,7 +74,7 @@ export async function checkAuditLog(db: Database, keys?: DerivedKeys): Promise<C
   return { entries, about }
 }
 
-async function readRows(db: Database): Promise<Row[]> {
+async function readRows(db: Db): Promise<Row[]> {
   const found = await sql<Row>`
     select e.id, e.event, e.item_ref, e.item_seq, e.from_member, e.to_member, e.country, e.entry, e.leaf, coalesce(w.leaf, s.hash) as kept, p.subject, p.sealed, k.wrapped,
       p.entry_id is null and exists (select from audit_entry later where later.item_ref = e.item_ref and later.item_seq > e.item_seq and later.event = 'entry.erased') as is_erased
@@ -79,7 +83,7 @@ async function readRows(db: Database): Promise<Row[]> {
   return found.rows
 }
 
-async function readHeads(db: Database): Promise<Map<string, { n: number; leaf: Buffer }>> {
+async function readHeads(db: Db): Promise<Map<string, { n: number; leaf: Buffer }>> {
   const found = await sql<{ item_ref: Buffer; n: number; leaf: Buffer }>`select item_ref, n, leaf from audit_head`.execute(db)
   return new Map(found.rows.map((row) => [row.item_ref.toString('hex'), row]))
 }
