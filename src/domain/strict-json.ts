@@ -14,8 +14,9 @@ const backslash = 0x5c
 // A pattern, because V8 takes `includes` for free of effects and may move it into the loops that use its answer: a search of the whole
 // text for every string in it (seen with Node 26.10: 290 ms instead of 3 for 2 MB, and growing with the square).
 const unicodeEscape = /\\u/
-// JSON.parse of Node 26.10 may read a name that is an escaped quotation mark as a backslash, once it has read a name that is one (found by
-// the test against a slow parser): no name with either character is taken.
+// JSON.parse of Node 26.10 may read a name that is written with an escape as another one, which it has read before at that place and which
+// begins like its raw text, so always holds a backslash (found by the test against a slow parser). No name with a backslash or a quotation
+// mark is taken: what was misread is refused, never believed. Our own names need no escapes.
 const misreadable = /["\\]/
 
 /**

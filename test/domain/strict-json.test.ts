@@ -98,8 +98,21 @@ t.test('agrees with a slow parser that was written from the grammar', async () =
   fc.assert(fc.property(brokenJson, agrees), { numRuns: 4_000 })
 })
 
+t.test('a name that the engine misreads is refused, and never taken for another', async (t) => {
+  const read = (name: string) => outcome(parseStrictJson, `[{"a":1,"${name}":true,"":true}]`)
+  for (const backslash of ['\\\\', '\\\\/', 'a\\\\']) t.equal(read(backslash), 'refused')
+  // What an engine remembers of names with a backslash.
+  for (let n = 0; n < 5; n++) for (const known of ['\\\\', '\\\\/', 'b\\\\']) JSON.parse(`[{"a":1,"${known}":true,"":true}]`)
+  for (const name of ['\\/', '\\n', '\\u0062', '\\/a', 'b\\n']) {
+    const text = `[{"a":1,"${name}":true,"":true}]`
+    t.ok(['refused', outcome(parseSlowly, text)].includes(read(name)), text)
+  }
+})
+
 function agrees(text: string): boolean {
   const [ours, slow] = [outcome(parseStrictJson, text), outcome(parseSlowlyWithPlainNames, text)]
+  // The engine may misread a name with an escape, as one that ours takes from nobody.
+  if (ours === 'refused' && /"(?:[^"\\]|\\.)*\\.(?:[^"\\]|\\.)*"\s*:/.test(text)) return true
   if (ours !== slow) throw new Error(`${text}: ours ${ours}, slow ${slow}`)
   return true
 }
