@@ -1,7 +1,7 @@
 // Real hotlines for a test: real certificates, real databases, real DNS exchange, the very server that production starts. Only the clock
 // may be another, and the zone of the DNS server is the test's.
 
-import { X509Certificate } from 'node:crypto'
+import { randomInt, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -273,14 +273,19 @@ async function registerClients(
   }
 }
 
+/** A port on 127.0.0.1 that nobody has. Not of those that systems give to outgoing connections: other tests would take it before its use. */
 export async function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+  for (;;) {
+    const port = randomInt(10_240, 32_768)
+    if (await canListen(port)) return port
+  }
+}
+
+function canListen(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
     const server = createServer()
-    server.on('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
+    server.on('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
   })
 }
 
