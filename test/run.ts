@@ -2,6 +2,7 @@
 // campaigns, which kill processes and databases by the hundred or run the demo whole, take as long as all others together: CI runs them
 // too (CI=true), and `--all` does.
 // A test file is a plain Node program: none of tap's own hooks, which cost each process half a second and reach into what it starts.
+import { spawnSync } from 'node:child_process'
 import { globSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -25,11 +26,27 @@ try {
   const failures = await runFiles(named.length > 0 ? named : [...(withCampaigns ? campaigns : []), ...findQuickTests()])
   if (named.length === 0 && !withCampaigns) console.log(`${campaigns.length} campaigns not run: \`npm run test:all\` does`)
   if (failures.length > 0) console.log(['', '=== what failed', ...failures, ''].join('\n'))
+  const isUnsteady = failures.length > 0 && Boolean(process.env.CI) && runAgain(failures)
   const { total, pass, fail, skip, todo } = t.assertTotals
-  console.log(`${pass} passed, ${fail} failed${skip + todo > 0 ? `, ${skip + todo} skipped` : ''}`)
-  process.exitCode = t.passing() && total > 0 ? 0 : 1
+  console.log(`${pass} passed, ${isUnsteady ? 0 : fail} failed${skip + todo > 0 ? `, ${skip + todo} skipped` : ''}`)
+  process.exitCode = (t.passing() || isUnsteady) && total > 0 ? 0 : 1
 } finally {
   await server.stop()
+}
+
+/**
+ * In CI a file that failed runs once more, alone: true if it passes then. On a machine that others load, too, a time-out says little; what failed
+ * stands in the output all the same, as unsteady. More than two files are no accident.
+ */
+function runAgain(failures: readonly string[]): boolean {
+  const files = failures.flatMap((line) => /^not ok \d+ - (test\/\S+)/.exec(line)?.[1] ?? [])
+  if (files.length === 0 || files.length > 2) return false
+  const { status } = spawnSync(process.execPath, [import.meta.filename, ...files], {
+    stdio: 'inherit',
+    env: { ...process.env, CI: '' },
+  })
+  if (status === 0) console.log(`\nunsteady, passed when run again: ${files.join(', ')}`)
+  return status === 0
 }
 
 function findQuickTests(): string[] {
